@@ -1,0 +1,170 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// MARK: - The house, one line per room
+
+// A service is a library, a six-line executable and a test target, all named from one word.
+// It is built by `service(...)` alone, so none can be given another as a dependency: they
+// meet in Contracts, over HTTP and over Kafka.
+let rooms: [[Target]] = [
+    service("Gateway", at: "Gateway", uses: [.nio, .nioHTTP1, .httpClient, .redis]),
+    service("Auth", uses: [.crypto, .jwt, "CArgon2"]),
+    service("Users"),
+    service("Content", uses: ["CLibXML2"]),
+    service("Assistant"),
+    service("Analytics"),
+    service("Notifications", uses: ["CCurl"]),
+    service("Files", uses: [.crypto, .nio, .nioFileSystem]),
+    service("Search"),
+
+    // What all that two processes must agree on.
+    shared("Contracts"),
+    // Typed clients over the C libraries.
+    shared("Postgres", exclude: ["Migrate"], uses: ["CLibPQ", "Contracts", .log, .metrics, .tracing, .lifecycle, .deque, .crypto]),
+    shared("Redis", uses: ["CHiredis", "Contracts", .log, .metrics, .lifecycle, .deque]),
+    shared("Kafka", exclude: ["Broker"], uses: ["CRdKafka", "Contracts", .log, .metrics, .lifecycle, .deque]),
+    // Outbox, relay, inbox, consumer, dead letters.
+    shared("Messaging", exclude: ["Command"], uses: ["Contracts", "Postgres", "Kafka", .log, .metrics, .tracing, .lifecycle]),
+    // What every program starts with.
+    shared("ServiceKit", exclude: ["Docs"], uses: [
+        "Contracts", "Postgres", "Redis", "Kafka", "Messaging", .hummingbird, .httpClient, .jwt, .crypto, .nio,
+        .log, .metrics, .tracing, .lifecycle, .configuration, .httpTypes,
+    ]),
+    // The programs behind `make run`.
+    shared("DevStack", exclude: ["Main", "Demo"], uses: ["Contracts", "Postgres", .subprocess, .nio, .httpClient, .log]),
+    program("trionex-dev", at: "Shared/DevStack/Main", uses: ["DevStack", .arguments]),
+    program("trionex-demo", at: "Shared/DevStack/Demo", uses: ["DevStack", .arguments, .httpClient, .nio, .crypto]),
+    program("trionex-migrate", at: "Shared/Postgres/Migrate", uses: ["Postgres", .arguments, .log]),
+    program("trionex-broker", at: "Shared/Kafka/Broker", uses: ["CRdKafka", "Kafka", .arguments]),
+    program("trionex-events", at: "Shared/Messaging/Command", uses: ["Messaging", "Postgres", "Kafka", "Contracts", .arguments, .log]),
+    program("trionex-docs", at: "Shared/ServiceKit/Docs", uses: .everyService + ["ServiceKit", "Contracts", .arguments]),
+
+    // C libraries of the system: a module map and a shim each.
+    [
+        .systemLibrary(name: "CLibPQ", path: "Shared/System/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CHiredis", path: "Shared/System/CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CRdKafka", path: "Shared/System/CRdKafka", providers: [.apt(["librdkafka-dev"])]),
+        .systemLibrary(name: "CArgon2", path: "Shared/System/CArgon2", providers: [.apt(["libargon2-dev"])]),
+        .systemLibrary(name: "CLibXML2", path: "Shared/System/CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
+        .systemLibrary(name: "CCurl", path: "Shared/System/CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    ],
+
+    // The test kit is shared by the tests of every room.
+    [
+        .target(
+            name: "TestKit",
+            dependencies: ["ServiceKit", "DevStack", "Postgres", "Redis", "Kafka", "Messaging", "Contracts", .hummingbird, .httpClient, .jwt, .crypto, .nio, .log, .httpTypes],
+            path: "Tests/TestKit", swiftSettings: .strict)
+    ],
+    tests("Contracts", of: ["Contracts"]),
+    tests("Postgres", of: ["Postgres"]),
+    tests("Redis", of: ["Redis"]),
+    tests("Kafka", of: ["Kafka"]),
+    tests("Messaging", of: ["Messaging", "Postgres", "Kafka"]),
+    tests("ServiceKit", of: ["ServiceKit", .hummingbird, .jwt]),
+    tests("DevStack", of: ["DevStack"]),
+    tests("System", of: .everyService + ["DevStack"]),
+    tests("Repository", of: []),
+]
+
+extension [Target.Dependency] {
+    static var everyService: [Target.Dependency] {
+        [
+            "GatewayService", "AuthService", "UsersService", "ContentService", "AssistantService", "AnalyticsService",
+            "NotificationsService", "FilesService", "SearchService",
+        ]
+    }
+}
+
+// MARK: - How a room is built
+
+/// Strict everywhere: Swift 6 mode, explicit `any`, imports that do not leak, `package` rather than `public`.
+extension [SwiftSetting] {
+    static var strict: [SwiftSetting] {
+        [
+            .swiftLanguageMode(.v6),
+            .enableUpcomingFeature("ExistentialAny"),
+            .enableUpcomingFeature("InternalImportsByDefault"),
+            .enableUpcomingFeature("MemberImportVisibility"),
+        ]
+    }
+}
+
+/// `Services/<Name>`: the library `<Name>Service`, the executable `<name>` and the tests `<Name>ServiceTests`.
+func service(_ name: String, at path: String? = nil, uses: [Target.Dependency] = []) -> [Target] {
+    let path = path ?? "Services/\(name)"
+    let library: Target.Dependency = .target(name: "\(name)Service")
+    let kit: [Target.Dependency] = ["Contracts", "ServiceKit", "Messaging", "Postgres", .log]
+    return [
+        .target(name: "\(name)Service", dependencies: kit + uses, path: path, exclude: ["Main"], swiftSettings: .strict),
+        .executableTarget(name: name.lowercased(), dependencies: [library, "ServiceKit"], path: "\(path)/Main", swiftSettings: .strict),
+    ] + tests("\(name)Service", of: [library] + uses)
+}
+
+/// `Shared/<Name>`: a library.
+func shared(_ name: String, exclude: [String] = [], uses: [Target.Dependency] = []) -> [Target] {
+    [.target(name: name, dependencies: uses, path: "Shared/\(name)", exclude: exclude, swiftSettings: .strict)]
+}
+
+/// A program that is not a service.
+func program(_ name: String, at path: String, uses: [Target.Dependency]) -> [Target] {
+    [.executableTarget(name: name, dependencies: uses, path: path, swiftSettings: .strict)]
+}
+
+/// `Tests/<Name>Tests`. `TRIONEX_ONLY=Content,Search swift test` builds the tests of those rooms alone.
+func tests(_ name: String, of targets: [Target.Dependency]) -> [Target] {
+    if let only = Context.environment["TRIONEX_ONLY"], !only.isEmpty {
+        let wanted = only.split(separator: ",").flatMap { ["\($0)", "\($0)Service"] }
+        guard wanted.contains(name) else { return [] }
+    }
+    return [
+        .testTarget(
+            name: "\(name)Tests",
+            dependencies: targets + ["TestKit", "ServiceKit", "Contracts", "Postgres", "Redis", "Kafka", "Messaging", .httpClient, .nio, .httpTypes, .log],
+            path: "Tests/\(name)Tests", swiftSettings: .strict)
+    ]
+}
+
+// MARK: - The libraries we stand on (why each: Shared/Decisions/0002-libraries.md)
+
+extension Target.Dependency {
+    static let arguments = product(name: "ArgumentParser", package: "swift-argument-parser")
+    static let configuration = product(name: "Configuration", package: "swift-configuration")
+    static let crypto = product(name: "Crypto", package: "swift-crypto")
+    static let deque = product(name: "DequeModule", package: "swift-collections")
+    static let httpClient = product(name: "AsyncHTTPClient", package: "async-http-client")
+    static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
+    static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let jwt = product(name: "JWTKit", package: "jwt-kit")
+    static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+    static let log = product(name: "Logging", package: "swift-log")
+    static let metrics = product(name: "Metrics", package: "swift-metrics")
+    static let nio = product(name: "NIOPosix", package: "swift-nio")
+    static let nioFileSystem = product(name: "_NIOFileSystem", package: "swift-nio")
+    static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
+    static let redis: Target.Dependency = "Redis"
+    static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
+    static let tracing = product(name: "Tracing", package: "swift-distributed-tracing")
+}
+
+let package = Package(
+    name: "trionex",
+    platforms: [.macOS(.v15)],
+    dependencies: [
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    ],
+    targets: rooms.flatMap { $0 }
+)

@@ -1,0 +1,68 @@
+/// What auth asks of users when somebody registers: `PUT /internal/v1/registrations/{userID}`.
+///
+/// The call may be repeated: the same user id answers with the same claims and changes nothing.
+package struct RegistrationRequest: Codable, Sendable, Equatable {
+    package let email: EmailAddress
+    package let firstName: Name?
+    package let lastName: Name?
+    /// Nil: an organization of one's own is made, unless an invitation names one.
+    package let organizationID: TenantID
+    package let organizationName: Name
+    package let organizationSlug: Slug?
+    package let gdprConsent: Bool
+    package let marketingConsent: Bool
+
+    package init(
+        email: EmailAddress, firstName: Name?, lastName: Name?, organizationID: TenantID, organizationName: Name,
+        organizationSlug: Slug?, gdprConsent: Bool, marketingConsent: Bool
+    ) {
+        self.email = email
+        self.firstName = firstName
+        self.lastName = lastName
+        self.organizationID = organizationID
+        self.organizationName = organizationName
+        self.organizationSlug = organizationSlug
+        self.gdprConsent = gdprConsent
+        self.marketingConsent = marketingConsent
+    }
+}
+
+/// What a token says of a person in one organization: `GET /internal/v1/people/{userID}/claims?organization=`.
+package struct PersonClaims: Codable, Sendable, Equatable {
+    package struct Organization: Codable, Sendable, Equatable {
+        package let id: TenantID
+        package let name: String
+        package let slug: String
+        package let plan: String
+        package let status: String
+
+        package init(id: TenantID, name: String, slug: String, plan: String, status: String) {
+            self.id = id
+            self.name = name
+            self.slug = slug
+            self.plan = plan
+            self.status = status
+        }
+    }
+
+    package let userID: UserID
+    package let email: String
+    package let firstName: String?
+    package let lastName: String?
+    package let organization: Organization
+    package let roles: [String]
+    package let permissions: [Permission]
+
+    package init(
+        userID: UserID, email: String, firstName: String?, lastName: String?, organization: Organization, roles: [String],
+        permissions: [Permission]
+    ) {
+        self.userID = userID
+        self.email = email
+        self.firstName = firstName
+        self.lastName = lastName
+        self.organization = organization
+        self.roles = roles
+        self.permissions = permissions
+    }
+}
