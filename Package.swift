@@ -31,7 +31,7 @@ let rooms: [[Target]] = [
         .log, .metrics, .tracing, .lifecycle, .configuration, .httpTypes,
     ]),
     // The programs behind `make run`.
-    shared("DevStack", exclude: ["Main", "Demo"], uses: ["Contracts", "Postgres", .subprocess, .nio, .httpClient, .log]),
+    shared("DevStack", exclude: ["Main", "Demo"], uses: ["Contracts", .nio, .httpClient]),
     program("trionex-dev", at: "Shared/DevStack/Main", uses: ["DevStack", .arguments]),
     program("trionex-demo", at: "Shared/DevStack/Demo", uses: ["DevStack", .arguments, .httpClient, .nio, .crypto]),
     program("trionex-migrate", at: "Shared/Postgres/Migrate", uses: ["Postgres", .arguments, .log]),
@@ -143,7 +143,6 @@ extension Target.Dependency {
     static let nioFileSystem = product(name: "_NIOFileSystem", package: "swift-nio")
     static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
     static let redis: Target.Dependency = "Redis"
-    static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
     static let tracing = product(name: "Tracing", package: "swift-distributed-tracing")
 }
 
@@ -164,7 +163,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
-        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
     targets: rooms.flatMap { $0 }
 )

@@ -1,3 +1,4 @@
 #pragma once
+// hiredis uses struct timeval without including its header.
 #include <sys/time.h>
 #include <hiredis/hiredis.h>

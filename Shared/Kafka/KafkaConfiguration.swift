@@ -1,0 +1,186 @@
+import CRdKafka
+
+/// Where the brokers are and how to speak to them.
+package struct KafkaConfiguration: Sendable {
+    /// `host:port`, several separated by commas. Some suffice: the rest is learned from them.
+    package var brokers: String
+    /// Shown in the brokers' logs and metrics.
+    package var clientID: String
+    package var security: KafkaSecurity
+    /// Other settings of librdkafka by their own names; these win over ours.
+    package var extra: [String: String]
+    /// How long a record may wait for its delivery before `send` gives up.
+    package var deliveryTimeout: Duration = .seconds(300)
+    /// How long the producer gathers records before it sends a batch.
+    package var linger: Duration = .milliseconds(5)
+    /// How long a broker may hold a fetch open when there is nothing new. The local broker does not answer
+    /// early, so this is also how late news can be there; on a real cluster it only sets the pace of idling.
+    package var fetchWait: Duration = .milliseconds(20)
+    /// How long a consumer may be silent before its partitions go to others.
+    package var sessionTimeout: Duration = .seconds(10)
+    /// How long handling may take between two calls of `next` before the group gives the partitions to others.
+    package var maximumPollInterval: Duration = .seconds(300)
+
+    package init(brokers: String, clientID: String, security: KafkaSecurity = KafkaSecurity(), extra: [String: String] = [:]) {
+        self.brokers = brokers
+        self.clientID = clientID
+        self.security = security
+        self.extra = extra
+    }
+
+    /// Every setting that cannot work, one sentence each; empty when all can. Secrets are never repeated.
+    package var problems: [String] {
+        var problems = Self.problems(brokers: brokers) + security.problems
+        let conf = rd_kafka_conf_new()
+        defer { rd_kafka_conf_destroy(conf) }
+        for (name, value) in clientSettings { problems += Self.set(conf, name, value).map { [$0] } ?? [] }
+        return problems
+    }
+
+    private static func problems(brokers: String) -> [String] {
+        let entries = brokers.split(separator: ",", omittingEmptySubsequences: false)
+        return entries.compactMap { entry in
+            let text = entry.trimmingPrefix(while: \.isWhitespace)
+            guard !text.isEmpty else { return "brokers: an entry is empty; write host:port, several separated by commas" }
+            guard let colon = text.lastIndex(of: ":") else { return nil }
+            let port = text[text.index(after: colon)...].prefix { !$0.isWhitespace }
+            return UInt16(port).map { $0 > 0 } == true || text.hasSuffix("]")
+                ? nil : "brokers: \(text) does not end in a port from 1 to 65535"
+        }
+    }
+}
+
+/// How the connection is secured, in the words of Kafka's own settings. TLS and SASL are done by librdkafka.
+package struct KafkaSecurity: Sendable {
+    package enum Wire: String, Sendable, CaseIterable {
+        case plaintext, ssl
+        case saslPlaintext = "sasl_plaintext"
+        case saslTLS = "sasl_ssl"
+
+        var usesSASL: Bool { self == .saslPlaintext || self == .saslTLS }
+        var usesTLS: Bool { self == .ssl || self == .saslTLS }
+    }
+
+    package var wire: Wire
+    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`, `GSSAPI`, `OAUTHBEARER`.
+    package var saslMechanism: String?
+    package var username: String?
+    package var password: String?
+    /// PEM files. Without an authority the system's are trusted.
+    package var authorityFile: String?
+    package var certificateFile: String?
+    package var keyFile: String?
+    package var keyPassword: String?
+
+    package init(
+        wire: Wire = .plaintext, saslMechanism: String? = nil, username: String? = nil, password: String? = nil,
+        authorityFile: String? = nil, certificateFile: String? = nil, keyFile: String? = nil, keyPassword: String? = nil
+    ) {
+        self.wire = wire
+        self.saslMechanism = saslMechanism
+        self.username = username
+        self.password = password
+        self.authorityFile = authorityFile
+        self.certificateFile = certificateFile
+        self.keyFile = keyFile
+        self.keyPassword = keyPassword
+    }
+
+    var problems: [String] {
+        var problems: [String] = []
+        if wire.usesSASL {
+            if saslMechanism == nil { problems.append("security: \(wire.rawValue) needs a SASL mechanism, such as SCRAM-SHA-512") }
+            let takesPassword = saslMechanism.map { $0 == "PLAIN" || $0.hasPrefix("SCRAM-") } ?? false
+            if takesPassword, username == nil || password == nil {
+                problems.append("security: \(saslMechanism ?? "") needs a user name and a password")
+            }
+        } else if saslMechanism != nil || username != nil || password != nil {
+            problems.append("security: SASL settings are given, but \(wire.rawValue) does not use SASL; choose sasl_ssl")
+        }
+        if !wire.usesTLS, authorityFile != nil || certificateFile != nil || keyFile != nil {
+            problems.append("security: TLS files are given, but \(wire.rawValue) does not use TLS; choose ssl or sasl_ssl")
+        }
+        if (certificateFile == nil) != (keyFile == nil) {
+            problems.append("security: a client certificate and its key are given together or not at all")
+        }
+        return problems
+    }
+
+    var settings: [(String, String)] {
+        let optional: [(String, String?)] = [
+            ("sasl.mechanism", saslMechanism), ("sasl.username", username), ("sasl.password", password),
+            ("ssl.ca.location", authorityFile), ("ssl.certificate.location", certificateFile), ("ssl.key.location", keyFile),
+            ("ssl.key.password", keyPassword),
+        ]
+        return [("security.protocol", wire.rawValue)] + optional.compactMap { name, value in value.map { (name, $0) } }
+    }
+}
+
+// MARK: - As librdkafka wants it
+
+extension KafkaConfiguration {
+    /// Records waiting in the producer; `send` waits for room beyond it.
+    static let producerQueueRecords = 100_000
+    static let producerQueueKilobytes = 65_536
+    /// Measured: twice the throughput of the default of 1 MB with the idempotent producer.
+    static let producerBatchBytes = 131_072
+    /// What the library may fetch ahead for a consumer.
+    static let consumerPrefetchKilobytes = 16_384
+
+    private var clientSettings: [(String, String)] {
+        [
+            ("bootstrap.servers", brokers), ("client.id", clientID), ("reconnect.backoff.ms", "50"),
+            ("reconnect.backoff.max.ms", "1000"), ("socket.keepalive.enable", "true"), ("socket.nagle.disable", "true"),
+            ("log.connection.close", "false"),
+        ] + security.settings + extra.sorted { $0.key < $1.key }
+    }
+
+    var producerSettings: [(String, String)] {
+        [
+            ("enable.idempotence", "true"), ("acks", "all"), ("linger.ms", linger.millisecondsText),
+            ("batch.size", "\(Self.producerBatchBytes)"), ("queue.buffering.max.messages", "\(Self.producerQueueRecords)"),
+            ("queue.buffering.max.kbytes", "\(Self.producerQueueKilobytes)"), ("message.timeout.ms", deliveryTimeout.millisecondsText),
+            ("retry.backoff.ms", "50"),
+        ] + clientSettings
+    }
+
+    func consumerSettings(group: String, fromBeginning: Bool) -> [(String, String)] {
+        [
+            ("group.id", group), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", fromBeginning ? "earliest" : "latest"), ("partition.assignment.strategy", "cooperative-sticky"),
+            ("session.timeout.ms", sessionTimeout.millisecondsText), ("heartbeat.interval.ms", (sessionTimeout / 4).millisecondsText),
+            ("max.poll.interval.ms", maximumPollInterval.millisecondsText), ("fetch.wait.max.ms", fetchWait.millisecondsText),
+            ("fetch.error.backoff.ms", "100"), ("queued.max.messages.kbytes", "\(Self.consumerPrefetchKilobytes)"),
+            ("allow.auto.create.topics", "true"), ("topic.metadata.refresh.interval.ms", "30000"),
+        ] + clientSettings
+    }
+
+    /// The library's own configuration object. Whoever makes a client of it gives it away; otherwise it is to be destroyed.
+    static func make(_ settings: [(String, String)]) throws(KafkaFailure) -> OpaquePointer {
+        guard let conf = rd_kafka_conf_new() else { throw .misconfigured(["out of memory"]) }
+        let problems = settings.compactMap { name, value in set(conf, name, value) }
+        guard problems.isEmpty else {
+            rd_kafka_conf_destroy(conf)
+            throw .misconfigured(problems)
+        }
+        return conf
+    }
+
+    /// Nil when it is accepted. The library repeats values in its sentences, so those of secrets get one of ours.
+    private static func set(_ conf: OpaquePointer?, _ name: String, _ value: String) -> String? {
+        var sentence = [CChar](repeating: 0, count: 512)
+        guard rd_kafka_conf_set(conf, name, value, &sentence, sentence.count) != RD_KAFKA_CONF_OK else { return nil }
+        let isSecret = ["password", "secret", "pem", "oauthbearer.config", "jaas"].contains { name.contains($0) }
+        return isSecret ? "\(name): not accepted" : text(sentence)
+    }
+
+    /// What the library wrote into a buffer, up to its zero.
+    static func text(_ buffer: [CChar]) -> String {
+        String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}
+
+extension Duration {
+    var millisecondsText: String { "\(milliseconds)" }
+    var milliseconds: Int64 { components.seconds * 1_000 + components.attoseconds / 1_000_000_000_000_000 }
+}

@@ -1,0 +1,41 @@
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+import ServiceLifecycle
+
+/// Hummingbird's server with limits on everything a client could overdo.
+enum HTTPServer {
+    static func application(
+        _ router: Router<EndpointContext>, host: String, port: Int, settings: CommonSettings.HTTP, logger: Logger,
+        onRunning: @escaping @Sendable (Int) async -> Void
+    ) -> some Service {
+        var quiet = logger
+        // Hummingbird's own lines on connections add nothing to our one event per request.
+        quiet.logLevel = max(logger.logLevel, .warning)
+        return Application(
+            router: router,
+            server: .http1(
+                configuration: .init(
+                    idleTimeout: .seconds(Int64(settings.idleSeconds)),
+                    httpDecoderConfiguration: .init(
+                        maxHeaderFieldSize: settings.maxHeaderBytes, maxHeaderListSize: settings.maxHeaderBytes, maxHeaderFieldCount: 100))),
+            configuration: .init(
+                address: .hostname(host, port: port), serverName: nil, backlog: 1024, reuseAddress: true,
+                availableConnectionsDelegate: MaximumAvailableConnections(settings.maxConnections)),
+            onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) },
+            logger: quiet)
+    }
+
+    /// Sends every path and method that is not declared to one responder.
+    static func add(
+        _ fallback: @escaping @Sendable (Request, EndpointContext) async throws -> Response, to router: Router<EndpointContext>
+    ) {
+        let methods: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete, .options]
+        for method in methods {
+            router.on("**", method: method, use: fallback)
+            router.on("/", method: method, use: fallback)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+package import Contracts
+package import Foundation
+import HTTPTypes
+import Hummingbird
+package import Kafka
+package import Logging
+import Messaging
+import NIOCore
+import NIOPosix
+package import Postgres
+import Redis
+package import ServiceLifecycle
+import Synchronization
+import Tracing
+
+/// Puts one program together from its environment: clients, server, relay, consumers, in the order in which they start;
+/// they stop in the opposite order, so requests finish before the outbox is drained and the outbox before the connections close.
+package final class ProgramHost: Sendable {
+    package let settings: CommonSettings
+    package let endpoints: [Endpoint]
+    package let foundations: Foundations
+    package let logger: Logger
+    private let services: [any Service]
+    private let bound = BoundPort()
+
+    /// Every wrong setting at once, in sentences.
+    package struct SettingsRefused: Error {
+        package let problems: [String]
+    }
+
+    /// The settings that a program takes, for `--help`.
+    package static func settings(of program: (some Program).Type) -> [SettingsReader.Setting] {
+        var reader = SettingsReader(environment: [:])
+        _ = Settings(program, &reader)
+        return reader.settings
+    }
+
+    private struct Settings<P: Program> {
+        let common: CommonSettings
+        let own: P.Settings
+        let adminPort: Int?
+        init(_ program: P.Type, _ reader: inout SettingsReader) {
+            common = CommonSettings(&reader, service: P.name, port: P.port, usesDatabase: P.usesDatabase)
+            adminPort = P.hasAdminListener
+                ? reader.integer("ADMIN_PORT", default: 9080, in: 0...65535, "Port of health, readiness and metrics") : nil
+            own = P.Settings(&reader)
+        }
+    }
+
+    package init<P: Program>(
+        _ program: P.Type, environment: [String: String], now: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil,
+        metrics: Prometheus = Telemetry.metrics
+    ) throws {
+        var reader = SettingsReader(environment: environment)
+        let read = Settings(program, &reader)
+        guard reader.problems.isEmpty else { throw SettingsRefused(problems: reader.problems) }
+        settings = read.common
+        var log = logger ?? Logger(label: P.name.rawValue)
+        log.logLevel = settings.logLevel
+        self.logger = log
+        let common = settings
+
+        let redis = Redis(common.redis, logger: log)
+        let revocations = Revocations(redis: redis, now: now, logger: log)
+        let identity = try P.identity(read.own, logger: log)
+        let verifier = TokenVerifier(
+            source: identity.map { .keys($0.publicKeys) } ?? .init(setting: common.jwks), revocations: revocations, now: now, logger: log)
+        let neighbours = Neighbours(
+            addresses: common.neighbours,
+            tokens: identity?.serviceToken
+                ?? Neighbours.tokensFromAuth(common.neighbours, service: P.name, secret: common.serviceSecret), now: now)
+        let database = common.database.map { Database($0, service: P.name, logger: log, now: now) }
+        foundations = Foundations(
+            service: P.name, settings: common, logger: log, now: now, redis: redis, verifier: verifier, revocations: revocations,
+            neighbours: neighbours, optionalDatabase: database)
+        let assembly = try P.assemble(read.own, foundations)
+        endpoints = assembly.endpoints.flatMap(\.list)
+
+        var services: [any Service] = [Telemetry.exporter(for: P.name, endpoint: common.otlpEndpoint, logger: log), redis, revocations]
+        var checks = [ReadinessCheck("redis", required: false) { try await redis.ping() }]
+        if let database {
+            services.append(database)
+            checks.append(ReadinessCheck("database", required: true) { try await database.ping() })
+            let producer = try KafkaProducer(common.kafka, logger: log)
+            services.append(producer)
+            services.append(OutboxRelay(database: database, producer: producer, service: P.name, logger: log))
+            services.append(IdempotencyPruning(database: database, now: now, logger: log))
+            for consumer in assembly.consumers {
+                services.append(
+                    EventConsumer(
+                        name: consumer.name, service: P.name, handlers: consumer.handlers, database: database, kafka: common.kafka, producer: producer,
+                        logger: log))
+            }
+        }
+        services += assembly.workers
+        checks += assembly.checks
+
+        let idempotency = database.map { Idempotency(database: $0, now: now) }
+        let router = EndpointRouter(
+            service: P.name, endpoints: endpoints, verifier: verifier, idempotency: idempotency, maxBodyBytes: common.http.maxBodyBytes, now: now,
+            logger: log
+        ).router()
+        let document = try JSON.encode(OpenAPI.document(title: "Trionex \(P.name)", summary: P.summary, endpoints: endpoints))
+        let operations = Operations(service: P.name, checks: checks, metrics: metrics, document: document)
+        if let adminPort = read.adminPort {
+            let admin = Router(context: EndpointContext.self)
+            operations.add(to: admin)
+            services.append(
+                HTTPServer.application(admin, host: common.http.host, port: adminPort, settings: common.http, logger: log, onRunning: { _ in }))
+        } else {
+            operations.add(to: router)
+        }
+        if let fallback = assembly.fallback { HTTPServer.add(fallback, to: router) }
+        let bound = bound
+        services.append(
+            HTTPServer.application(router, host: common.http.host, port: common.http.port, settings: common.http, logger: log) { port in
+                bound.set(port)
+            })
+        self.services = services
+    }
+
+    /// Runs until a signal or until `shutdown` of the group; throws what made it stop.
+    package func serviceGroup(signals: [UnixSignal]) -> ServiceGroup {
+        var configuration = ServiceGroupConfiguration(services: services, gracefulShutdownSignals: signals, logger: logger)
+        configuration.maximumGracefulShutdownDuration = .seconds(settings.http.drainSeconds + 10)
+        return ServiceGroup(configuration: configuration)
+    }
+
+    /// The port that is listened on, once it is.
+    package func port() async -> Int { await bound.value() }
+}
+
+/// A port that is known once the server listens.
+private final class BoundPort: Sendable {
+    private struct State {
+        var port: Int?
+        var waiting: [CheckedContinuation<Int, Never>] = []
+    }
+    private let state = Mutex(State())
+
+    func set(_ port: Int) {
+        let waiting = state.withLock { state in
+            state.port = port
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for continuation in waiting { continuation.resume(returning: port) }
+    }
+
+    func value() async -> Int {
+        await withCheckedContinuation { continuation in
+            let port = state.withLock { state -> Int? in
+                if state.port == nil { state.waiting.append(continuation) }
+                return state.port
+            }
+            if let port { continuation.resume(returning: port) }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+package import Contracts
+import Foundation
+import HTTPTypes
+import NIOHTTP1
+package import ServiceKit
+package import Testing
+
+/// Holds every declared endpoint of a service against the three callers it must refuse: nobody, somebody without the
+/// permission, and somebody of another organization.
+package enum EndpointSweep {
+    /// `objects` gives, for each path parameter, an id that exists in `tenant`; `bodies` a valid body by endpoint label
+    /// where the default `{}` would be refused before the object is looked for.
+    package static func check(
+        _ host: TestHost, objects: [String: String] = [:], bodies: [String: JSONValue] = [:], skipForeign: Set<String> = [],
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        #expect(!host.endpoints.isEmpty, sourceLocation: sourceLocation)
+        let stranger = TestTenant()
+        for endpoint in host.endpoints {
+            let path = filled(endpoint, objects)
+            let anonymous = try await send(endpoint, path, host.client(token: nil), bodies)
+            let powerless = try await send(endpoint, path, try await host.client(stranger.person()), bodies)
+            switch endpoint.access {
+            case .public:
+                #expect(anonymous.status != 401 || endpoint.path.contains("internal"), "\(endpoint.label)", sourceLocation: sourceLocation)
+            case .signedIn:
+                #expect(anonymous.status == 401, "\(endpoint.label) for nobody", sourceLocation: sourceLocation)
+                #expect(anonymous.headers.contains(name: "www-authenticate"), "\(endpoint.label)", sourceLocation: sourceLocation)
+            case .permission:
+                #expect(anonymous.status == 401, "\(endpoint.label) for nobody", sourceLocation: sourceLocation)
+                #expect(powerless.status == 403, "\(endpoint.label) without permission", sourceLocation: sourceLocation)
+                #expect(powerless.problem == "missing-permission", "\(endpoint.label)", sourceLocation: sourceLocation)
+            case .service:
+                #expect(anonymous.status == 401, "\(endpoint.label) for nobody", sourceLocation: sourceLocation)
+                let owner = try await send(endpoint, path, try await host.client(stranger.owner), bodies)
+                #expect(owner.status == 403, "\(endpoint.label) with a person's token", sourceLocation: sourceLocation)
+            }
+            try await refusesForgedTokens(endpoint, path, host, stranger, bodies, sourceLocation)
+            guard !endpoint.pathParameters.isEmpty, !skipForeign.contains(endpoint.label) else { continue }
+            switch endpoint.access {
+            case .permission, .signedIn:
+                let foreign = try await send(endpoint, path, try await host.client(stranger.owner), bodies)
+                #expect(
+                    [400, 404, 415].contains(foreign.status) || (foreign.status == 412 && false),
+                    "\(endpoint.label) for another organization answered \(foreign.status)", sourceLocation: sourceLocation)
+                for id in objects.values {
+                    #expect(!foreign.text.contains(id) || foreign.json["instance"].string?.contains(id) == true, sourceLocation: sourceLocation)
+                }
+            case .public, .service: break
+            }
+        }
+    }
+
+    private static func refusesForgedTokens(
+        _ endpoint: Endpoint, _ path: String, _ host: TestHost, _ tenant: TestTenant, _ bodies: [String: JSONValue], _ location: SourceLocation
+    ) async throws {
+        let person = tenant.owner
+        func claims(issued: Date) -> AccessClaims {
+            AccessClaims(
+                user: person.id, session: person.session, tenant: person.tenant, roles: ["owner"], permissions: ["*"], plan: "starter", amr: ["pwd"],
+                issuedAt: issued, lifetime: 900)
+        }
+        let forged = [
+            ("expired", try await TestKeys.sign(claims(issued: Date().addingTimeInterval(-3600)))),
+            ("signed by a foreign key", try await TestKeys.signForeign(claims(issued: Date()))),
+            ("unsigned", try TestKeys.unsigned(claims(issued: Date()))), ("no token at all", "rubbish"),
+        ]
+        for (what, token) in forged {
+            let response = try await send(endpoint, path, host.client(token: token), bodies)
+            #expect(response.status == 401, "\(endpoint.label) with a token that is \(what)", sourceLocation: location)
+        }
+    }
+
+    private static func filled(_ endpoint: Endpoint, _ objects: [String: String]) -> String {
+        endpoint.path.split(separator: "/").map { part in
+            part.hasPrefix(":") ? "/" + (objects[String(part.dropFirst())] ?? UUID().uuidString.lowercased()) : "/\(part)"
+        }.joined()
+    }
+
+    private static func send(_ endpoint: Endpoint, _ path: String, _ client: TestClient, _ bodies: [String: JSONValue]) async throws -> TestResponse {
+        let method = HTTPMethod(rawValue: endpoint.method.rawValue)
+        guard endpoint.requestBody != nil else { return try await client.send(method, path, bytes: nil) }
+        if endpoint.streamsBody {
+            return try await client.send(
+                method, path, bytes: Data("x".utf8),
+                headers: ["content-type": "text/plain", "content-disposition": "attachment; filename=\"x.txt\""])
+        }
+        let body = bodies[endpoint.label] ?? [:]
+        return try await client.send(method, path, bytes: try JSON.encode(body), headers: ["content-type": "application/json"])
+    }
+}
