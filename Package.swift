@@ -7,14 +7,14 @@ import PackageDescription
 // It is built by `service(...)` alone, so none can be given another as a dependency: they
 // meet in Contracts, over HTTP and over Kafka.
 let rooms: [[Target]] = [
-    service("Gateway", at: "Gateway", uses: [.nio, .nioHTTP1, .httpClient, .redis]),
-    service("Auth", uses: [.crypto, .jwt, "CArgon2"]),
+    service("Gateway", at: "Gateway", uses: [.nioHTTP1]),
+    service("Auth", uses: [.jwt, .cryptoExtras, "CArgon2"]),
     service("Users"),
     service("Content", uses: ["CLibXML2"]),
     service("Assistant"),
     service("Analytics"),
     service("Notifications", uses: ["CCurl"]),
-    service("Files", uses: [.crypto, .nio, .nioFileSystem]),
+    service("Files", uses: [.nioFileSystem]),
     service("Search"),
 
     // What all that two processes must agree on.
@@ -27,13 +27,13 @@ let rooms: [[Target]] = [
     shared("Messaging", exclude: ["Command"], uses: ["Contracts", "Postgres", "Kafka", .log, .metrics, .tracing, .lifecycle]),
     // What every program starts with.
     shared("ServiceKit", exclude: ["Docs"], uses: [
-        "Contracts", "Postgres", "Redis", "Kafka", "Messaging", .hummingbird, .httpClient, .jwt, .crypto, .nio,
-        .log, .metrics, .tracing, .lifecycle, .configuration, .httpTypes,
+        "Contracts", "Postgres", "Redis", "Kafka", "Messaging", .hummingbird, .hummingbirdCore, .httpClient, .jwt, .crypto,
+        .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .log, .metrics, .coreMetrics, .tracing, .lifecycle, .signals, .configuration, .httpTypes,
     ]),
     // The programs behind `make run`.
-    shared("DevStack", exclude: ["Main", "Demo"], uses: ["Contracts", .nio, .httpClient]),
+    shared("DevStack", exclude: ["Main", "Demo"], uses: ["Contracts", .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .httpClient]),
     program("trionex-dev", at: "Shared/DevStack/Main", uses: ["DevStack", .arguments]),
-    program("trionex-demo", at: "Shared/DevStack/Demo", uses: ["DevStack", .arguments, .httpClient, .nio, .crypto]),
+    program("trionex-demo", at: "Shared/DevStack/Demo", uses: ["DevStack", .arguments, .httpClient, .nioCore, .nioFoundation, .crypto]),
     program("trionex-migrate", at: "Shared/Postgres/Migrate", uses: ["Postgres", .arguments, .log]),
     program("trionex-broker", at: "Shared/Kafka/Broker", uses: ["CRdKafka", "Kafka", .arguments]),
     program("trionex-events", at: "Shared/Messaging/Command", uses: ["Messaging", "Postgres", "Kafka", "Contracts", .arguments, .log]),
@@ -53,7 +53,7 @@ let rooms: [[Target]] = [
     [
         .target(
             name: "TestKit",
-            dependencies: ["ServiceKit", "DevStack", "Postgres", "Redis", "Kafka", "Messaging", "Contracts", .hummingbird, .httpClient, .jwt, .crypto, .nio, .log, .httpTypes],
+            dependencies: .kit + ["DevStack", "Kafka", "Redis", .jwt, .cryptoExtras, .nioHTTP1],
             path: "Tests/TestKit", swiftSettings: .strict)
     ],
     tests("Contracts", of: ["Contracts"]),
@@ -61,7 +61,7 @@ let rooms: [[Target]] = [
     tests("Redis", of: ["Redis"]),
     tests("Kafka", of: ["Kafka"]),
     tests("Messaging", of: ["Messaging", "Postgres", "Kafka"]),
-    tests("ServiceKit", of: ["ServiceKit", .hummingbird, .jwt]),
+    tests("ServiceKit", of: [.jwt, .configuration]),
     tests("DevStack", of: ["DevStack"]),
     tests("System", of: .everyService + ["DevStack"]),
     tests("Repository", of: []),
@@ -90,13 +90,22 @@ extension [SwiftSetting] {
     }
 }
 
+/// What every service may use beside its own libraries.
+extension [Target.Dependency] {
+    static var kit: [Target.Dependency] {
+        [
+            "Contracts", "ServiceKit", "Messaging", "Postgres", "Redis", .hummingbird, .httpClient, .httpTypes, .crypto, .nioCore,
+            .nioPosix, .nioFoundation, .log, .metrics, .tracing, .lifecycle,
+        ]
+    }
+}
+
 /// `Services/<Name>`: the library `<Name>Service`, the executable `<name>` and the tests `<Name>ServiceTests`.
 func service(_ name: String, at path: String? = nil, uses: [Target.Dependency] = []) -> [Target] {
     let path = path ?? "Services/\(name)"
     let library: Target.Dependency = .target(name: "\(name)Service")
-    let kit: [Target.Dependency] = ["Contracts", "ServiceKit", "Messaging", "Postgres", .log]
     return [
-        .target(name: "\(name)Service", dependencies: kit + uses, path: path, exclude: ["Main"], swiftSettings: .strict),
+        .target(name: "\(name)Service", dependencies: .kit + uses, path: path, exclude: ["Main"], swiftSettings: .strict),
         .executableTarget(name: name.lowercased(), dependencies: [library, "ServiceKit"], path: "\(path)/Main", swiftSettings: .strict),
     ] + tests("\(name)Service", of: [library] + uses)
 }
@@ -120,7 +129,7 @@ func tests(_ name: String, of targets: [Target.Dependency]) -> [Target] {
     return [
         .testTarget(
             name: "\(name)Tests",
-            dependencies: targets + ["TestKit", "ServiceKit", "Contracts", "Postgres", "Redis", "Kafka", "Messaging", .httpClient, .nio, .httpTypes, .log],
+            dependencies: targets + .kit + ["TestKit", "DevStack", "Redis", "Kafka", .nioPosix, .nioHTTP1],
             path: "Tests/\(name)Tests", swiftSettings: .strict)
     ]
 }
@@ -130,19 +139,24 @@ func tests(_ name: String, of targets: [Target.Dependency]) -> [Target] {
 extension Target.Dependency {
     static let arguments = product(name: "ArgumentParser", package: "swift-argument-parser")
     static let configuration = product(name: "Configuration", package: "swift-configuration")
+    static let coreMetrics = product(name: "CoreMetrics", package: "swift-metrics")
     static let crypto = product(name: "Crypto", package: "swift-crypto")
+    static let cryptoExtras = product(name: "CryptoExtras", package: "swift-crypto")
     static let deque = product(name: "DequeModule", package: "swift-collections")
     static let httpClient = product(name: "AsyncHTTPClient", package: "async-http-client")
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
     static let jwt = product(name: "JWTKit", package: "jwt-kit")
     static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
     static let log = product(name: "Logging", package: "swift-log")
     static let metrics = product(name: "Metrics", package: "swift-metrics")
-    static let nio = product(name: "NIOPosix", package: "swift-nio")
+    static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioFoundation = product(name: "NIOFoundationCompat", package: "swift-nio")
+    static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let nioFileSystem = product(name: "_NIOFileSystem", package: "swift-nio")
     static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
-    static let redis: Target.Dependency = "Redis"
+    static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let tracing = product(name: "Tracing", package: "swift-distributed-tracing")
 }
 

@@ -1,4 +1,4 @@
-import Contracts
+package import Contracts
 import Foundation
 
 /// Decodes a body and names every bad field at once.

@@ -1,5 +1,5 @@
 package import Contracts
-package import Foundation
+import Foundation
 
 /// A schema with the name under which OpenAPI lists it; nil for what is written in place.
 package struct NamedSchema: Sendable, Equatable {

@@ -1,7 +1,7 @@
-package import Contracts
+import Contracts
 import Foundation
 package import HTTPTypes
-package import Hummingbird
+import Hummingbird
 
 /// One declared endpoint. From this one value come the route, the permission check, decoding and validation, the OpenAPI
 /// operation, the metric label and a row in the tests that sweep all endpoints.

@@ -1,8 +1,8 @@
-import Contracts
-import Foundation
+package import Contracts
+package import Foundation
 package import HTTPTypes
 package import Hummingbird
-package import Contracts
+import NIOCore
 
 /// How many objects a page has: 1 to 100, 20 unless said.
 package struct PageLimit: Sendable, Codable, Described, Equatable {

@@ -1,9 +1,9 @@
 package import Contracts
-import Foundation
+package import Foundation
 package import HTTPTypes
 package import Hummingbird
-package import Logging
-package import NIOCore
+import Logging
+import NIOCore
 import Synchronization
 
 /// What a handler is given of a request, whoever sent it.

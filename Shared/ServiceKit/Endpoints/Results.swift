@@ -1,5 +1,5 @@
-package import Contracts
-import Foundation
+import Contracts
+package import Foundation
 package import HTTPTypes
 package import Hummingbird
 import NIOCore

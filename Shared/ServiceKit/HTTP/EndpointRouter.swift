@@ -1,8 +1,8 @@
-package import Contracts
+import Contracts
 import Foundation
 package import HTTPTypes
 package import Hummingbird
-package import Logging
+import Logging
 import Metrics
 import NIOCore
 import Tracing

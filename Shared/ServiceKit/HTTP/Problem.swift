@@ -79,7 +79,7 @@ extension FailureKind {
         case .unprocessable: .unprocessableContent
         case .limited: .tooManyRequests
         case .unavailable: .serviceUnavailable
-        case .insufficientStorage: .insufficientStorage
+        case .insufficientStorage: .init(code: 507, reasonPhrase: "Insufficient Storage")
         }
     }
 
@@ -137,7 +137,7 @@ enum ProblemTranslation {
             return Problem(failure, instance: path, requestID: requestID).response(headers: failure.kind.headers)
         }
         if let http = error as? any HTTPResponseError {
-            let failure: any Failure? =
+            let failure: (any Failure)? =
                 switch http.status {
                 case .contentTooLarge: MalformedBody.tooLarge
                 case .notFound: TransportFailure.routeNotFound

@@ -1,6 +1,6 @@
-package import AsyncHTTPClient
+import AsyncHTTPClient
 package import Contracts
-import Foundation
+package import Foundation
 package import HTTPTypes
 import Logging
 import NIOCore

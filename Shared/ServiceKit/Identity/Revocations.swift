@@ -2,7 +2,7 @@ package import Contracts
 package import Foundation
 package import Logging
 package import Redis
-package import ServiceLifecycle
+import ServiceLifecycle
 import Synchronization
 
 /// Sessions that ended before their tokens expired: revoke once, dead everywhere.

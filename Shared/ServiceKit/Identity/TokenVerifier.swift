@@ -7,6 +7,7 @@ package import Logging
 import Metrics
 import NIOCore
 import NIOFoundationCompat
+import NIOHTTP1
 import Synchronization
 
 /// Verifies access tokens (RS256) against the platform's public keys, and remembers what it has verified until it expires.
@@ -167,10 +168,6 @@ package final class TokenVerifier: Sendable {
             return try JSONDecoder().decode(JWKS.self, from: data)
         }
     }
-}
-
-extension JWKIdentifier {
-    fileprivate var string: String { description }
 }
 
 /// Lets one task at a time through; the others wait in order.

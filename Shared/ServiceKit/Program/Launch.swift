@@ -1,10 +1,11 @@
-import Contracts
+package import Contracts
 import Foundation
-import Logging
+package import Logging
 import Metrics
 import ServiceLifecycle
 import Synchronization
 import Tracing
+import UnixSignals
 
 #if canImport(Glibc)
 import Glibc
@@ -55,11 +56,11 @@ package enum Launch {
     package static func run<P: Program>(_ program: P.Type) async {
         let arguments = CommandLine.arguments.dropFirst()
         if arguments.contains("--help") || arguments.contains("-h") {
-            write(help(program), to: stdout)
+            write(help(program), to: STDOUT_FILENO)
             return
         }
         if let unknown = arguments.first {
-            write("\(P.name): unknown argument \(unknown). Settings come from the environment: \(P.name) --help lists them.\n", to: stderr)
+            write("\(P.name): unknown argument \(unknown). Settings come from the environment: \(P.name) --help lists them.\n", to: STDERR_FILENO)
             exit(64)
         }
         signal(SIGPIPE, SIG_IGN)
@@ -73,7 +74,7 @@ package enum Launch {
             try await host.serviceGroup(signals: [.sigterm, .sigint]).run()
             logger.info("stopped")
         } catch let refused as ProgramHost.SettingsRefused {
-            write("\(P.name) cannot start:\n" + refused.problems.map { "  - \($0)\n" }.joined(), to: stderr)
+            write("\(P.name) cannot start:\n" + refused.problems.map { "  - \($0)\n" }.joined(), to: STDERR_FILENO)
             exit(configurationExitCode)
         } catch {
             logger.critical("stopped by an error", metadata: ["reason": "\(error)"])
@@ -98,9 +99,7 @@ package enum Launch {
             """
     }
 
-    private static func write(_ text: String, to stream: UnsafeMutablePointer<FILE>?) {
-        guard let stream else { return }
-        fputs(text, stream)
-        fflush(stream)
+    private static func write(_ text: String, to descriptor: Int32) {
+        FileHandle(fileDescriptor: descriptor).write(Data(text.utf8))
     }
 }

@@ -81,7 +81,7 @@ enum ProcessMetrics {
             Meter(label: "process_open_fds", dimensions: labels).set(descriptors.count)
         }
         var usage = rusage()
-        if getrusage(RUSAGE_SELF, &usage) == 0 {
+        if getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 {
             let seconds =
                 Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
             Meter(label: "process_cpu_seconds_total", dimensions: labels).set(seconds)

@@ -1,7 +1,6 @@
 package import Contracts
 package import Hummingbird
 package import JWTKit
-package import Kafka
 package import Logging
 package import Messaging
 package import Postgres

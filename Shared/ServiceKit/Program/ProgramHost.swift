@@ -1,17 +1,17 @@
-package import Contracts
+import Contracts
 package import Foundation
 import HTTPTypes
 import Hummingbird
-package import Kafka
+import Kafka
 package import Logging
 import Messaging
 import NIOCore
 import NIOPosix
-package import Postgres
+import Postgres
 import Redis
 package import ServiceLifecycle
 import Synchronization
-import Tracing
+package import UnixSignals
 
 /// Puts one program together from its environment: clients, server, relay, consumers, in the order in which they start;
 /// they stop in the opposite order, so requests finish before the outbox is drained and the outbox before the connections close.

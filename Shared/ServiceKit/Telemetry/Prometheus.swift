@@ -14,7 +14,7 @@ package final class Prometheus: MetricsFactory {
 
     private struct Family {
         var type: String
-        var series: [String: Series] = [:]
+        var series: [String: any Series] = [:]
     }
     private let families = Mutex<[String: Family]>([:])
 

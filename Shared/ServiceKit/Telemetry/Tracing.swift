@@ -1,9 +1,10 @@
-package import AsyncHTTPClient
+import AsyncHTTPClient
 package import Contracts
-package import Foundation
+import Foundation
 package import Logging
 import NIOCore
-package import ServiceLifecycle
+import NIOHTTP1
+import ServiceLifecycle
 import Synchronization
 package import Tracing
 
@@ -86,10 +87,12 @@ package final class TraceExporter: Tracer, Service {
         let own = TraceParent(
             traceID: parent?.traceID ?? TraceParent.random(digits: 32), spanID: TraceParent.random(digits: 16), sampled: parent?.sampled ?? true)
         context.traceParent = own
-        let exports = endpoint != nil && own.sampled
-        return RecordedSpan(
-            name: operationName, kind: kind, context: context, parentID: parent?.spanID, start: exports ? instant().nanosecondsSinceEpoch : 0,
-            export: exports ? { [weak self] in self?.enqueue($0) } : nil)
+        guard endpoint != nil, own.sampled else {
+            return RecordedSpan(name: operationName, kind: kind, context: context, parentID: parent?.spanID, start: 0, export: nil)
+        }
+        let start: UInt64 = instant().nanosecondsSinceEpoch
+        let export: @Sendable (RecordedSpan.Finished) -> Void = { [weak self] span in self?.enqueue(span) }
+        return RecordedSpan(name: operationName, kind: kind, context: context, parentID: parent?.spanID, start: start, export: export)
     }
 
     package func forceFlush() {}

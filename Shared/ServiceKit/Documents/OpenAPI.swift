@@ -1,5 +1,5 @@
 package import Contracts
-package import Foundation
+import Foundation
 import HTTPTypes
 
 /// Writes OpenAPI 3.1 from the declarations that route and validate, so that it cannot drift.
