@@ -31,7 +31,7 @@ let rooms: [[Target]] = [
         .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .log, .metrics, .coreMetrics, .tracing, .lifecycle, .signals, .configuration, .httpTypes,
     ]),
     // The programs behind `make run`.
-    shared("DevStack", exclude: ["Main", "Demo"], uses: ["Contracts", .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .httpClient]),
+    shared("DevStack", exclude: ["Main", "Demo"], uses: ["Contracts", .crypto, .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .httpClient]),
     program("trionex-dev", at: "Shared/DevStack/Main", uses: ["DevStack", .arguments]),
     program("trionex-demo", at: "Shared/DevStack/Demo", uses: ["DevStack", .arguments, .httpClient, .nioCore, .nioFoundation, .crypto]),
     program("trionex-migrate", at: "Shared/Postgres/Migrate", uses: ["Postgres", .arguments, .log]),

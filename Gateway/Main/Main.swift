@@ -1,1 +1,7 @@
-@main struct Main { static func main() {} }
+import GatewayService
+import ServiceKit
+
+@main
+struct Main {
+    static func main() async { await Launch.run(Gateway.self) }
+}

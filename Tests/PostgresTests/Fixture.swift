@@ -28,16 +28,25 @@ struct Fixture: Sendable {
         return fixture
     }
 
+    /// The superuser's and the first database's, unless told otherwise.
+    func url(
+        user: String = PostgresServer.adminUser, password: String = PostgresServer.adminPassword, database: String = PostgresServer.database
+    ) -> String { server.url(user: user, password: password, database: database) }
+
     var configuration: DatabaseConfiguration { DatabaseConfiguration(url: server.url(user: "notes", password: "notes")) }
 
     /// A client of its own, closed with the test.
     func database(
         placement: Placement = .shared, now: @escaping @Sendable () -> Date = { Date() },
-        _ change: (inout DatabaseConfiguration) -> Void = { _ in }
+        _ change: (inout DatabaseConfiguration) -> Void
     ) -> Database {
         var configuration = configuration
         change(&configuration)
         return Database(configuration, service: Self.service, placement: placement, logger: Self.quiet, now: now)
+    }
+
+    func database(placement: Placement = .shared, now: @escaping @Sendable () -> Date = { Date() }) -> Database {
+        database(placement: placement, now: now) { _ in }
     }
 
     static let quiet: Logger = {
@@ -94,11 +103,23 @@ extension Caller {
 
 /// Runs `body` with a client of its own and closes it afterwards.
 func withDatabase<T>(
-    placement: Placement = .shared, now: @escaping @Sendable () -> Date = { Date() },
-    _ change: (inout DatabaseConfiguration) -> Void = { _ in }, _ body: (Database, Fixture) async throws -> T
+    placement: Placement = .shared, now: Date? = nil, _ body: (Database, Fixture) async throws -> T
 ) async throws -> T {
     let fixture = try await Fixture.shared.value
-    let database = fixture.database(placement: placement, now: now, change)
+    return try await using(fixture.database(placement: placement, now: { now ?? Date() }), fixture, body)
+}
+
+/// The same, with a configuration of its own.
+func withDatabase<T>(
+    _ change: (inout DatabaseConfiguration) -> Void, _ body: (Database, Fixture) async throws -> T
+) async throws -> T {
+    let fixture = try await Fixture.shared.value
+    return try await using(fixture.database(change), fixture, body)
+}
+
+private func using<T>(
+    _ database: Database, _ fixture: Fixture, _ body: (Database, Fixture) async throws -> T
+) async throws -> T {
     let result: Result<T, any Error>
     do { result = .success(try await body(database, fixture)) } catch { result = .failure(error) }
     await database.shutdown()

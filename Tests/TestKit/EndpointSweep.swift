@@ -2,7 +2,7 @@ package import Contracts
 import Foundation
 import HTTPTypes
 import NIOHTTP1
-package import ServiceKit
+import ServiceKit
 package import Testing
 
 /// Holds every declared endpoint of a service against the three callers it must refuse: nobody, somebody without the

@@ -1,8 +1,8 @@
-package import AsyncHTTPClient
+import AsyncHTTPClient
 package import Contracts
 package import Foundation
-package import HTTPTypes
-package import NIOCore
+import HTTPTypes
+import NIOCore
 import NIOFoundationCompat
 package import NIOHTTP1
 import ServiceKit
@@ -71,47 +71,4 @@ package struct TestResponse: Sendable {
 
     /// The last part of a problem's `type`.
     package var problem: String? { json["type"].string?.split(separator: "/").last.map(String.init) }
-}
-
-extension JSONValue {
-    package subscript(key: String) -> JSONValue {
-        if case .object(let object) = self { return object[key] ?? .null }
-        return .null
-    }
-    package subscript(index: Int) -> JSONValue { array.indices.contains(index) ? array[index] : .null }
-    package var array: [JSONValue] {
-        if case .array(let values) = self { return values }
-        return []
-    }
-    package var string: String? {
-        if case .string(let text) = self { return text }
-        return nil
-    }
-    package var int: Int? {
-        if case .integer(let number) = self { return number }
-        return nil
-    }
-    package var double: Double? {
-        switch self {
-        case .number(let number): number
-        case .integer(let number): Double(number)
-        default: nil
-        }
-    }
-    package var bool: Bool? {
-        if case .bool(let flag) = self { return flag }
-        return nil
-    }
-    package var isNull: Bool { self == .null }
-}
-
-extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral,
-    ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
-{
-    package init(stringLiteral value: String) { self = .string(value) }
-    package init(integerLiteral value: Int) { self = .integer(value) }
-    package init(booleanLiteral value: Bool) { self = .bool(value) }
-    package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
-    package init(dictionaryLiteral elements: (String, JSONValue)...) { self = .object(Dictionary(elements, uniquingKeysWith: { $1 })) }
-    package init(nilLiteral: ()) { self = .null }
 }

@@ -1,5 +1,6 @@
 package import Contracts
-import Foundation
+import DevStack
+package import Foundation
 import Kafka
 import Logging
 import Messaging

@@ -1,13 +1,13 @@
 package import Contracts
-package import Foundation
+import Foundation
 import Kafka
-package import Logging
+import Logging
 import Messaging
 package import Postgres
 package import ServiceKit
 import ServiceLifecycle
 import Synchronization
-import Testing
+package import Testing
 
 /// One service, in this process, on the real servers, listening on a port of its own.
 package final class TestHost: Sendable {

@@ -2,7 +2,7 @@ package import Contracts
 import Crypto
 import CryptoExtras
 import Foundation
-package import JWTKit
+import JWTKit
 package import ServiceKit
 
 /// The key pair that stands for auth's in tests of other services; real RS256 all the same.

@@ -2,7 +2,7 @@ import Contracts
 package import DevStack
 import Foundation
 import Logging
-package import Postgres
+import Postgres
 
 /// The real servers of one test process: PostgreSQL, Redis and the local broker, started once, stopped when the process ends.
 package struct TestServers: Sendable {

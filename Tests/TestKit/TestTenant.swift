@@ -1,5 +1,5 @@
 package import Contracts
-import Foundation
+package import Foundation
 import JWTKit
 import ServiceKit
 

@@ -1,1 +1,7 @@
-@main struct Main { static func main() {} }
+import AnalyticsService
+import ServiceKit
+
+@main
+struct Main {
+    static func main() async { await Launch.run(Analytics.self) }
+}

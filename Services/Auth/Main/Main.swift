@@ -1,1 +1,7 @@
-@main struct Main { static func main() {} }
+import AuthService
+import ServiceKit
+
+@main
+struct Main {
+    static func main() async { await Launch.run(Auth.self) }
+}

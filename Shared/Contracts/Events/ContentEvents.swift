@@ -41,12 +41,15 @@ package struct ArticleUpdated: Event {
     package let authorID: UserID?
     package let version: Int
     package let published: Bool
+    /// Since when readers see it; nil for a draft.
+    package let publishedAt: Date?
 
     package var aggregateID: String { articleID.description }
 
     package init(
         articleID: ArticleID, slug: String, title: String, content: String, excerpt: String?,
-        category: String?, tags: [String], authorID: UserID?, version: Int, published: Bool
+        category: String?, tags: [String], authorID: UserID?, version: Int, published: Bool,
+        publishedAt: Date? = nil
     ) {
         self.articleID = articleID
         self.slug = slug
@@ -58,12 +61,13 @@ package struct ArticleUpdated: Event {
         self.authorID = authorID
         self.version = version
         self.published = published
+        self.publishedAt = publishedAt
     }
 
     package static let example = ArticleUpdated(
         articleID: ArticleID(.example(4)), slug: "analytical-engines", title: "Notes on the engine", content: "<p>The engine weaves patterns.</p>",
         excerpt: "The engine weaves patterns.", category: "history", tags: ["swift", "linux"], authorID: UserID(.example(1)),
-        version: 3, published: true)
+        version: 3, published: true, publishedAt: .example)
 }
 
 /// An article became visible to its readers.

@@ -53,7 +53,8 @@ final class MailHTTPHandler: ChannelInboundHandler {
     private func respond(_ status: String, json: String, _ context: ChannelHandlerContext) {
         answered = true
         let allow = status.hasPrefix("405") ? "Allow: GET\r\n" : ""
-        let head = "HTTP/1.1 \(status)\r\nContent-Type: application/json\r\nContent-Length: \(json.utf8.count)\r\n\(allow)Connection: close\r\n\r\n"
+        let head =
+            "HTTP/1.1 \(status)\r\nContent-Type: application/json\r\nContent-Length: \(json.utf8.count)\r\n\(allow)Connection: close\r\n\r\n"
         let context = NIOLoopBound(context, eventLoop: context.eventLoop)
         context.value.writeAndFlush(wrapOutboundOut(ByteBuffer(string: head + json))).whenComplete { _ in
             context.value.close(promise: nil)

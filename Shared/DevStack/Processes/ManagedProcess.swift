@@ -139,7 +139,9 @@ package final class ManagedProcess: Sendable {
     }
 
     /// Runs a command to its end and returns how it ended with what it printed. Throws when it takes longer than the limit.
-    package static func run(_ launch: ProcessLaunch, atMost limit: Duration = .seconds(60)) async throws -> (exit: ProcessExit, output: String) {
+    package static func run(_ launch: ProcessLaunch, atMost limit: Duration = .seconds(60)) async throws -> (
+        exit: ProcessExit, output: String
+    ) {
         try await withCheckedThrowingContinuation { continuation in
             DispatchQueue.global().async { continuation.resume(with: Result { try runBlocking(launch, atMost: limit) }) }
         }

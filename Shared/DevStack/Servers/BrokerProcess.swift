@@ -59,7 +59,7 @@ package final class BrokerProcess: Sendable {
     package func stop() async { await process.stop(Self.stopSteps) }
     package func stopBlocking() { process.stopBlocking(Self.stopSteps) }
 
-    private static let stopSteps = [StopStep(.terminate, grace: .seconds(3))]
+    static let stopSteps = [StopStep(.terminate, grace: .seconds(3))]
     private static let readyLimit: Duration = .seconds(15)
     private static let answerLimit: Duration = .seconds(5)
 
@@ -68,7 +68,8 @@ package final class BrokerProcess: Sendable {
         let deadline = ContinuousClock.now + Self.readyLimit
         while !log.text(from: logOffset).split(separator: "\n").contains(where: { $0.hasPrefix("ready ") }) {
             if let exit = process.exit {
-                throw StackFailure("The local broker \(exit) while starting; its log \(log.path) ends:\n\(log.lastLines(8, from: logOffset))")
+                throw StackFailure(
+                    "The local broker \(exit) while starting; its log \(log.path) ends:\n\(log.lastLines(8, from: logOffset))")
             }
             guard ContinuousClock.now < deadline else {
                 throw StackFailure("The local broker was not ready within \(Self.readyLimit.components.seconds) s; see \(log.path).")

@@ -59,7 +59,10 @@ enum PortHolder {
         let files = FileManager.default
         for entry in (try? files.contentsOfDirectory(atPath: "/proc")) ?? [] where Int(entry) != nil {
             let descriptors = (try? files.contentsOfDirectory(atPath: "/proc/\(entry)/fd")) ?? []
-            guard descriptors.contains(where: { (try? files.destinationOfSymbolicLink(atPath: "/proc/\(entry)/fd/\($0)")) == "socket:[\(inode)]" })
+            guard
+                descriptors.contains(where: {
+                    (try? files.destinationOfSymbolicLink(atPath: "/proc/\(entry)/fd/\($0)")) == "socket:[\(inode)]"
+                })
             else { continue }
             let name = (try? String(contentsOfFile: "/proc/\(entry)/comm", encoding: .utf8))?.trimmingCharacters(in: .newlines)
             return "process \(entry)" + (name.map { " (\($0))" } ?? "")

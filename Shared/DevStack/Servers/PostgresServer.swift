@@ -66,7 +66,7 @@ package final class PostgresServer: Sendable {
     }
 
     // SIGINT is PostgreSQL's fast shutdown, SIGQUIT its immediate one (PostgreSQL manual, 19.5).
-    private static let stopSteps = [StopStep(.interrupt, grace: .seconds(20)), StopStep(.quit, grace: .seconds(5))]
+    static let stopSteps = [StopStep(.interrupt, grace: .seconds(20)), StopStep(.quit, grace: .seconds(5))]
     private static let connectionLimit = 200
     private static let readyLimit: Duration = .seconds(60)
 

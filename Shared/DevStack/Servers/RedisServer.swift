@@ -43,7 +43,7 @@ package final class RedisServer: Sendable {
     package func stop() async { await process.stop(Self.stopSteps) }
     package func stopBlocking() { process.stopBlocking(Self.stopSteps) }
 
-    private static let stopSteps = [StopStep(.terminate, grace: .seconds(10))]
+    static let stopSteps = [StopStep(.terminate, grace: .seconds(10))]
     private static let readyLimit: Duration = .seconds(30)
 
     private func waitUntilReady(logOffset: UInt64) async throws {

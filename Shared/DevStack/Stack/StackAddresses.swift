@@ -1,4 +1,4 @@
-package import Contracts
+import Contracts
 import Foundation
 
 /// Where a running stack answers. It is written to `.run/stack.json` once everything is ready, for programs such as `trionex-demo`.
@@ -25,7 +25,9 @@ package struct StackAddresses: Codable, Sendable, Equatable {
 
     /// Those of the stack that runs from this folder; nil when none is up.
     package static func read(from runDirectory: String) -> StackAddresses? {
-        guard StackLock.holder(in: runDirectory) != nil, let data = FileManager.default.contents(atPath: path(in: runDirectory)) else { return nil }
+        guard StackLock.holder(in: runDirectory) != nil, let data = FileManager.default.contents(atPath: path(in: runDirectory)) else {
+            return nil
+        }
         return try? JSONDecoder().decode(StackAddresses.self, from: data)
     }
 
@@ -34,7 +36,8 @@ package struct StackAddresses: Codable, Sendable, Equatable {
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         let path = Self.path(in: runDirectory)
         // The administrator's password is in it.
-        guard FileManager.default.createFile(atPath: path, contents: try encoder.encode(self), attributes: [.posixPermissions: 0o600]) else {
+        guard FileManager.default.createFile(atPath: path, contents: try encoder.encode(self), attributes: [.posixPermissions: 0o600])
+        else {
             throw StackFailure("\(path) could not be written.")
         }
     }

@@ -83,7 +83,9 @@ package struct StackSettings: Sendable {
         for (name, port) in listeners {
             if let other = holders.updateValue(name, forKey: port) { problems.append("\(name) and \(other) both have port \(port)") }
         }
-        guard problems.isEmpty else { throw StackFailure("The settings cannot be used:\n" + problems.map { "  - \($0)" }.joined(separator: "\n")) }
+        guard problems.isEmpty else {
+            throw StackFailure("The settings cannot be used:\n" + problems.map { "  - \($0)" }.joined(separator: "\n"))
+        }
     }
 
     /// Chooses some of the programs by name. Throws a `StackFailure` that names the unknown ones.
@@ -92,7 +94,8 @@ package struct StackSettings: Sendable {
         let unknown = names.filter { !known.contains($0) }
         guard unknown.isEmpty else {
             throw StackFailure(
-                "There is no service \(unknown.joined(separator: ", ")); there are \(StackProgram.all.map(\.name.rawValue).joined(separator: ", ")).")
+                "There is no service \(unknown.joined(separator: ", ")); there are \(StackProgram.all.map(\.name.rawValue).joined(separator: ", "))."
+            )
         }
         programs = StackProgram.all.filter { names.contains($0.name.rawValue) }
     }

@@ -8,9 +8,8 @@ import Glibc
 package enum StopSignals {
     /// Call first in the program, before any thread is made: threads inherit what is blocked.
     package static func take() -> AsyncStream<ProcessSignal> {
-        var wanted: [ProcessSignal] = [.interrupt, .terminate]
         // nohup(1) ignores the closing of the terminal, and means it.
-        if !isIgnored(.hangUp) { wanted.append(.hangUp) }
+        let wanted: [ProcessSignal] = isIgnored(.hangUp) ? [.interrupt, .terminate] : [.interrupt, .terminate, .hangUp]
         var set = sigset_t()
         sigemptyset(&set)
         for signal in wanted { sigaddset(&set, signal.number) }

@@ -27,7 +27,7 @@ final class Supervised: Sendable {
         var backoff = RestartBackoff()
         var started = ContinuousClock.now
         while let process, let exit = try? await process.exited() {
-            let wait = backoff.wait(afterRunningFor: ContinuousClock.now - started)
+            var wait = backoff.wait(afterRunningFor: ContinuousClock.now - started)
             say("\(name) \(exit). Starting it again in \(wait.components.seconds) s. Its log: \(process.launch.log)")
             while true {
                 guard (try? await Task.sleep(for: wait)) != nil else { return }
@@ -39,8 +39,8 @@ final class Supervised: Sendable {
                 } catch is CancellationError {
                     return
                 } catch {
-                    say("\(name) could not be started again: \(error)")
-                    _ = backoff.wait(afterRunningFor: .zero)
+                    wait = backoff.wait(afterRunningFor: .zero)
+                    say("\(name) could not be started: \(error) Trying again in \(wait.components.seconds) s.")
                 }
             }
         }

@@ -27,7 +27,7 @@ struct ControlPort: Sendable {
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
         unlink(path)
         let bound = withUnsafeBytes(of: &address) { raw in
-            bindWithFixedPort(listener, raw.assumingMemoryBound(to: sockaddr.self).baseAddress, socklen_t(raw.count))
+            bind(listener, raw.assumingMemoryBound(to: sockaddr.self).baseAddress, socklen_t(raw.count))
         }
         guard bound == 0, chmod(path, 0o600) == 0, listen(listener, 8) == 0 else {
             throw BrokerFailure("--control: cannot listen at \(path): \(String(cString: strerror(errno)))")

@@ -1,6 +1,5 @@
 import CRdKafka
 import Foundation
-import Synchronization
 
 struct BrokerFailure: Error, CustomStringConvertible {
     let description: String
@@ -20,17 +19,16 @@ final class MockCluster: @unchecked Sendable {  // two pointers that never chang
         self.brokers = brokers
         var sentence = [CChar](repeating: 0, count: 512)
         let conf = rd_kafka_conf_new()
-        rd_kafka_conf_set(conf, "log_level", "3", nil, 0)
+        // At the end the library would complain that its own brokers are gone.
+        rd_kafka_conf_set_log_cb(conf, nil)
         guard let client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, &sentence, sentence.count) else {
             rd_kafka_conf_destroy(conf)
             throw BrokerFailure("the Kafka library does not start")
         }
-        FixedPorts.next.store(firstPort, ordering: .relaxed)
-        guard let cluster = rd_kafka_mock_cluster_new(client, CInt(brokers)) else {
+        guard let cluster = try FixedPorts.from(firstPort, count: brokers, { rd_kafka_mock_cluster_new(client, CInt(brokers)) }) else {
             rd_kafka_destroy(client)
-            throw BrokerFailure("cannot listen on 127.0.0.1 from port \(firstPort) on: is one of the \(brokers) ports in use?")
+            throw BrokerFailure("the mock cluster does not start")
         }
-        FixedPorts.next.store(0, ordering: .relaxed)
         self.client = client
         self.cluster = cluster
         rd_kafka_brokers_add(client, bootstrap)

@@ -56,7 +56,7 @@ package final class Revocations: Service {
         let seconds = Int(now().timeIntervalSince1970)
         _ = try await redis.command(["ZREMRANGEBYSCORE", Self.key, "-inf", "(\(seconds)"])
         let reply = try await redis.command(["ZRANGE", Self.key, "0", "-1"])
-        let sessions = Set((reply.array ?? []).compactMap { $0.string.flatMap(SessionID.init) })
+        let sessions = Set((reply.array ?? []).compactMap { $0.text.flatMap(SessionID.init) })
         // What was revoked here while Redis was away stays; the set in memory only shrinks when the token is long dead.
         revoked.withLock { $0.formUnion(sessions) }
         if revoked.withLock({ $0.count }) > 100_000 { revoked.withLock { $0 = sessions } }

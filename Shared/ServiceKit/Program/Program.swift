@@ -11,7 +11,7 @@ package import Foundation
 /// One of the platform's programs: its name, its settings and how it is put together.
 ///
 /// `Main.swift` is `await Launch.run(Content.self)`; tests start the same assembly in-process.
-package protocol Program {
+package protocol Program: SendableMetatype {
     associatedtype Settings: ServiceSettings = NoSettings
     static var name: ServiceName { get }
     /// The default of `TRIONEX_HTTP_PORT`.

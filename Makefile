@@ -1,0 +1,71 @@
+# The commands of this repository. `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# debug or release
+CONFIGURATION ?= debug
+BIN := .build/$(CONFIGURATION)
+SOURCES := Package.swift Gateway Services Shared Tests
+
+.PHONY: help run stop status demo logs test lint lint-format lint-imports lint-docs format docs service clean packages programs
+
+help: ## List these commands
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
+
+run: packages programs ## Build and start everything on this machine; Ctrl-C stops it (ARGS=--help)
+	@exec $(BIN)/trionex-dev run $(ARGS)
+
+stop: ## Stop what `make run` started
+	@if [ -x $(BIN)/trionex-dev ]; then exec $(BIN)/trionex-dev stop; else echo 'Nothing has been built, so nothing runs.'; fi
+
+status: ## Say what runs and how much memory it has
+	@exec $(BIN)/trionex-dev status
+
+demo: packages programs ## Play the journey through all services (AGAIN=1 looks whether the last one's things are still there)
+	@exec $(BIN)/trionex-dev with -- trionex-demo --gateway {gateway} --mail {mail} $(if $(AGAIN),--again) $(ARGS)
+
+logs: ## Follow the programs' logs (NAME=content for one)
+	@exec tail -n 20 -F .run/logs/$(or $(NAME),*).log
+
+test: packages ## Run all tests, with servers of their own (ARGS='--filter Content')
+	swift build --build-tests
+	swift test --skip-build --parallel $(ARGS)
+
+lint: lint-format lint-docs lint-imports ## Check format, documents and imports
+
+lint-format: ## Check the format of all sources
+	swift format lint --strict --recursive --parallel $(SOURCES)
+
+# An import of a sibling that the manifest does not allow would otherwise fail only at link.
+lint-imports: packages
+	swift build --explicit-target-dependency-import-check error
+
+# The documents are written from the code; written anew, they must be what is committed.
+lint-docs: docs
+	@changed=$$(git status --porcelain -- '*openapi*' '*asyncapi*'); \
+	if [ -n "$$changed" ]; then echo 'The documents differ from the code; run make docs and commit:' >&2; echo "$$changed" >&2; exit 1; fi
+
+format: ## Format all sources
+	swift format --in-place --recursive --parallel $(SOURCES)
+
+docs: packages programs ## Write OpenAPI and AsyncAPI from the code
+	$(BIN)/trionex-docs $(ARGS)
+
+service: packages ## Write the files of a new service (NAME=Billing)
+	@[ -n "$(NAME)" ] || { echo 'Name it: make service NAME=Billing' >&2; exit 1; }
+	swift build --configuration $(CONFIGURATION) --product trionex-dev
+	@exec $(BIN)/trionex-dev service $(NAME)
+
+clean: ## Remove what was built, and what `make run` has stored
+	@if [ -x $(BIN)/trionex-dev ]; then $(BIN)/trionex-dev stop; fi
+	@if [ -L .run/postgres ]; then rm -rf "$$(readlink .run/postgres)"; fi
+	rm -rf .run .build
+
+packages:
+	@Shared/DevStack/install-packages.sh
+
+programs:
+	swift build --configuration $(CONFIGURATION)

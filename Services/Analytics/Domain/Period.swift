@@ -1,0 +1,93 @@
+import Contracts
+import Foundation
+
+/// How long a bucket of a series is. Buckets begin at full hours, midnights, Mondays and firsts of the month, in UTC.
+enum Granularity: String, Codable, Sendable, CaseIterable {
+    case hour, day, week, month
+}
+
+/// The time a report is about: from (included) to (excluded), and the buckets it is shown in.
+struct Period: Sendable, Equatable {
+    /// Buckets in one answer.
+    static let maximumBuckets = 2_000
+    /// Days that are reported on when nothing is said.
+    static let defaultDays = 30
+
+    let from: Date
+    let to: Date
+    let granularity: Granularity
+    /// Where each bucket begins. The first may begin before `from`; it counts only what lies within the period.
+    let buckets: [Date]
+
+    /// Without `to` it ends with the day (or hour) that is not over yet, so that what happens now is in it; without `from`
+    /// it begins 30 days before its end.
+    init(from: Date?, to: Date?, granularity: Granularity, now: Date) throws(ValidationFailure) {
+        let unit: Granularity = granularity == .hour ? .hour : .day
+        let end = to ?? BucketCalendar.next(after: BucketCalendar.start(of: now, unit), unit)
+        let start = from ?? end.addingTimeInterval(-Double(Self.defaultDays) * BucketCalendar.daySeconds)
+        guard start < end else {
+            let pointer = from == nil ? "?to" : "?from"
+            throw ValidationFailure(pointer, "out-of-range", "from must be earlier than to")
+        }
+        guard BucketCalendar.covers(start), BucketCalendar.covers(end) else {
+            throw ValidationFailure(BucketCalendar.covers(start) ? "?to" : "?from", "out-of-range", "must be in the years 2000 to 2199")
+        }
+        var buckets: [Date] = []
+        var bucket = BucketCalendar.start(of: start, granularity)
+        while bucket < end {
+            guard buckets.count < Self.maximumBuckets else {
+                throw ValidationFailure(
+                    "?granularity", "too-many-buckets",
+                    "an answer has at most \(Self.maximumBuckets) buckets: choose a coarser granularity or a shorter period")
+            }
+            buckets.append(bucket)
+            bucket = BucketCalendar.next(after: bucket, granularity)
+        }
+        self.from = start
+        self.to = end
+        self.granularity = granularity
+        self.buckets = buckets
+    }
+}
+
+/// Where buckets begin, as PostgreSQL's `date_trunc(…, 'UTC')` has it: days of 86,400 seconds, weeks from Monday (ISO 8601).
+enum BucketCalendar {
+    static let daySeconds: TimeInterval = 86_400
+    private static let hourSeconds: TimeInterval = 3_600
+    private static let weekSeconds: TimeInterval = 7 * daySeconds
+    /// 1970-01-05 was the first Monday after the epoch.
+    private static let firstMonday: TimeInterval = 4 * daySeconds
+
+    /// Years that reports are made for.
+    static func covers(_ time: Date) -> Bool {
+        time >= OccurrenceWindow.earliest && time.timeIntervalSince1970 <= 7_258_118_400
+    }
+
+    static func start(of time: Date, _ granularity: Granularity) -> Date {
+        let seconds = time.timeIntervalSince1970
+        switch granularity {
+        case .hour: return Date(timeIntervalSince1970: (seconds / hourSeconds).rounded(.down) * hourSeconds)
+        case .day: return Date(timeIntervalSince1970: (seconds / daySeconds).rounded(.down) * daySeconds)
+        case .week:
+            let weeks = ((seconds - firstMonday) / weekSeconds).rounded(.down)
+            return Date(timeIntervalSince1970: weeks * weekSeconds + firstMonday)
+        case .month: return calendar.date(from: calendar.dateComponents([.year, .month], from: time)) ?? time
+        }
+    }
+
+    /// The bucket after one that begins at `start`.
+    static func next(after start: Date, _ granularity: Granularity) -> Date {
+        switch granularity {
+        case .hour: start.addingTimeInterval(hourSeconds)
+        case .day: start.addingTimeInterval(daySeconds)
+        case .week: start.addingTimeInterval(weekSeconds)
+        case .month: calendar.date(byAdding: .month, value: 1, to: start) ?? start.addingTimeInterval(31 * daySeconds)
+        }
+    }
+
+    private static let calendar: Calendar = {
+        var calendar = Calendar(identifier: .gregorian)
+        calendar.timeZone = .gmt
+        return calendar
+    }()
+}

@@ -1,0 +1,62 @@
+import AsyncHTTPClient
+import Foundation
+import NIOCore
+import NIOHTTP1
+
+/// The organization that `make run` has ready for a first try.
+package enum DemoOrganization {
+    package static let email = "demo@example.org"
+    package static let password = "lantern-harbour-42-demo"
+    package static let name = "Demo"
+
+    private static let tries = 20
+    private static let pause: Duration = .milliseconds(500)
+    private static let askLimit: TimeAmount = .seconds(10)
+    private static let answerLimit = 64 * 1024
+
+    private struct Registration: Encodable {
+        struct Organization: Encodable { let name: String }
+        let email: String
+        let password: String
+        let firstName: String
+        let organization: Organization
+    }
+    private struct SignIn: Encodable {
+        let email: String
+        let password: String
+    }
+    private struct Tokens: Decodable { let accessToken: String }
+
+    /// Registers it, or signs in when it is there already. Returns an access token.
+    ///
+    /// Throws a `StackFailure` with the platform's own words when it refuses both.
+    package static func token(from gateway: String) async throws -> String {
+        let registration = Registration(email: email, password: password, firstName: "Demo", organization: .init(name: name))
+        var answer: (status: UInt, body: ByteBuffer) = (0, ByteBuffer())
+        for _ in 0..<tries {
+            answer = try await post(registration, to: gateway + "/api/v1/auth/register")
+            if answer.status == 409 {
+                answer = try await post(SignIn(email: email, password: password), to: gateway + "/api/v1/auth/login")
+            }
+            // A neighbour may still be settling: 503 is worth another try.
+            if answer.status < 500 { break }
+            try await Task.sleep(for: pause)
+        }
+        guard (200..<300).contains(answer.status),
+            let tokens = try? JSONDecoder().decode(Tokens.self, from: Data(answer.body.readableBytesView))
+        else {
+            throw StackFailure(
+                "The demo organization could not be made: the gateway answered \(answer.status) \(String(buffer: answer.body)).")
+        }
+        return tokens.accessToken
+    }
+
+    private static func post(_ body: some Encodable, to url: String) async throws -> (status: UInt, body: ByteBuffer) {
+        var request = HTTPClientRequest(url: url)
+        request.method = .POST
+        request.headers.add(name: "content-type", value: "application/json")
+        request.body = .bytes(try JSONEncoder().encode(body))
+        let response = try await HTTPClient.shared.execute(request, timeout: askLimit)
+        return (response.status.code, try await response.body.collect(upTo: answerLimit))
+    }
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Makes sure that the system packages are there which Trionex is built on and run with: names the missing ones,
+# installs them as root or through sudo without a password, and otherwise prints the command that does.
+set -euo pipefail
+
+# What each is for: servers for make run and make test; headers of the C libraries in Shared/System; zlib for HTTP
+# compression; setpriv (util-linux) to bind the life of a server to that of the program that started it.
+packages=(
+    postgresql redis-server
+    libpq-dev libhiredis-dev librdkafka-dev libargon2-dev libcurl4-openssl-dev libxml2-dev zlib1g-dev
+    pkg-config util-linux
+)
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "trionex: this is not Debian or Ubuntu; make sure that these are installed: ${packages[*]}" >&2
+    exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+    exit 0
+fi
+echo "trionex: missing system packages: ${missing[*]}"
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    if ! sudo -n true 2>/dev/null; then
+        echo "trionex: they cannot be installed without a password. Please run:" >&2
+        echo "    sudo apt-get update && sudo apt-get install -y ${missing[*]}" >&2
+        exit 1
+    fi
+    as_root=(sudo -n)
+fi
+echo "trionex: installing them."
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -qq </dev/null
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null
