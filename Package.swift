@@ -8,7 +8,7 @@ import PackageDescription
 // meet in Contracts, over HTTP and over Kafka.
 let rooms: [[Target]] = [
     service("Gateway", at: "Gateway", uses: [.nioHTTP1]),
-    service("Auth", uses: [.jwt, .cryptoExtras, "CArgon2"]),
+    service("Auth", uses: [.jwt, .cryptoExtras, "CArgon2"], testedWith: ["UsersService"]),
     service("Users"),
     service("Content", uses: ["CLibXML2"]),
     service("Assistant"),
@@ -24,7 +24,7 @@ let rooms: [[Target]] = [
     shared("Redis", uses: ["CHiredis", "Contracts", .log, .metrics, .lifecycle, .deque]),
     shared("Kafka", exclude: ["Broker"], uses: ["CRdKafka", "Contracts", .log, .metrics, .lifecycle, .deque]),
     // Outbox, relay, inbox, consumer, dead letters.
-    shared("Messaging", exclude: ["Command"], uses: ["Contracts", "Postgres", "Kafka", .log, .metrics, .tracing, .lifecycle]),
+    shared("Messaging", exclude: ["Command"], uses: ["Contracts", "Postgres", "Kafka", .deque, .log, .metrics, .tracing, .lifecycle]),
     // What every program starts with.
     shared("ServiceKit", exclude: ["Docs"], uses: [
         "Contracts", "Postgres", "Redis", "Kafka", "Messaging", .hummingbird, .hummingbirdCore, .httpClient, .jwt, .crypto,
@@ -101,13 +101,16 @@ extension [Target.Dependency] {
 }
 
 /// `Services/<Name>`: the library `<Name>Service`, the executable `<name>` and the tests `<Name>ServiceTests`.
-func service(_ name: String, at path: String? = nil, uses: [Target.Dependency] = []) -> [Target] {
+/// `testedWith` names neighbours that its tests start beside it; the service itself never sees them.
+func service(
+    _ name: String, at path: String? = nil, uses: [Target.Dependency] = [], testedWith: [Target.Dependency] = []
+) -> [Target] {
     let path = path ?? "Services/\(name)"
     let library: Target.Dependency = .target(name: "\(name)Service")
     return [
         .target(name: "\(name)Service", dependencies: .kit + uses, path: path, exclude: ["Main"], swiftSettings: .strict),
         .executableTarget(name: name.lowercased(), dependencies: [library, "ServiceKit"], path: "\(path)/Main", swiftSettings: .strict),
-    ] + tests("\(name)Service", of: [library] + uses)
+    ] + tests("\(name)Service", of: [library] + uses + testedWith)
 }
 
 /// `Shared/<Name>`: a library.

@@ -1,9 +1,9 @@
 import Contracts
 import Foundation
-import ServiceKit
+package import ServiceKit
 
 /// The gateway's own settings.
-struct GatewaySettings: ServiceSettings {
+package struct GatewaySettings: ServiceSettings {
     struct Limits: Sendable {
         let principal: LimitPolicy
         let anonymous: LimitPolicy
@@ -29,7 +29,7 @@ struct GatewaySettings: ServiceSettings {
     let publicDomain: String?
     let documentsInterval: Duration
 
-    init(_ reader: inout SettingsReader) {
+    package init(_ reader: inout SettingsReader) {
         limits = Limits(
             principal: LimitPolicy(
                 name: "default", quota: reader.integer("LIMIT_PRINCIPAL_PER_MINUTE", default: 1_000, in: 1...10_000_000, "Requests of one principal"),

@@ -43,10 +43,6 @@ final class BodyPump: Sendable {
     /// To be awaited once the answer is written: afterwards nothing reads the body any more.
     func stop() async {
         relay.abandon()
-        if relay.hasEnded {
-            await task.value
-            return
-        }
         let task = task
         let timer = Task {
             try await Task.sleep(for: Self.drainTime)

@@ -56,10 +56,11 @@ final class BodyRelay: AsyncSequence, Sendable {
     }
 
     func finish(throwing error: (any Error)? = nil) {
-        progress.withLock {
-            $0.last = .now
-            $0.hasEnded = true
-            $0.failure = error
+        progress.withLock { progress in
+            guard !progress.hasEnded else { return }
+            progress.last = .now
+            progress.hasEnded = true
+            progress.failure = error
         }
         let consumer = state.withLock { state -> CheckedContinuation<ByteBuffer?, any Error>? in
             switch state {

@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Contracts
+import Foundation
 import HTTPTypes
 import Hummingbird
 import Logging
@@ -138,8 +139,8 @@ final class Forwarder: Service {
         let body = ResponseBody { writer in
             do {
                 for try await chunk in answer.body { try await writer.write(chunk) }
-                await pump?.stop()
                 try await writer.finish(nil)
+                await pump?.stop()
             } catch {
                 await pump?.stop()
                 throw error
@@ -162,7 +163,7 @@ struct UpstreamTrouble: Error {
         case let error as HTTPClientError where error == .connectTimeout: kind = .notConnected
         case let error as HTTPClientError where error == .deadlineExceeded || error == .readTimeout || error == .getConnectionFromPoolTimeout:
             kind = .tooSlow
-        case let error as IOError where error.errnoCode == ECONNREFUSED: kind = .notConnected
+        case let error as IOError where [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode): kind = .notConnected
         default: kind = .broken
         }
     }

@@ -14,8 +14,8 @@ struct UpstreamRotation: Sendable, Equatable {
         let turn = next
         next = (next + 1) % addresses.count
         let inTurn = (0..<addresses.count).map { addresses[(turn + $0) % addresses.count] }
-        let isCool = { (address: String) in failedAt[address].map { now >= $0 + Self.coolDown } ?? true }
-        return inTurn.filter(isCool) + inTurn.filter { !isCool($0) }
+        let resting = Set(inTurn.filter { address in failedAt[address].map { now < $0 + Self.coolDown } ?? false })
+        return inTurn.filter { !resting.contains($0) } + inTurn.filter { resting.contains($0) }
     }
 
     mutating func failed(_ address: String, at now: ContinuousClock.Instant) { failedAt[address] = now }

@@ -33,7 +33,10 @@ package final class KafkaConsumer: Service, Sendable {
     package func next(max most: Int = 500) async -> [KafkaMessage]? { await state.next(most) }
 
     /// Whether the message's partition is still ours by the assignment that brought it.
-    package func owns(_ message: KafkaMessage) -> Bool { state.assignment(of: message.place) == message.assignment }
+    package func owns(_ message: KafkaMessage) -> Bool { owns(message.place, assignment: message.assignment) }
+
+    /// Whether the partition is still ours by that assignment.
+    package func owns(_ place: TopicPartition, assignment: Int) -> Bool { state.assignment(of: place) == assignment }
 
     /// The partitions that are ours just now.
     package var assigned: [TopicPartition] { state.assigned }

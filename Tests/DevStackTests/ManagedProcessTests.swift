@@ -1,11 +1,13 @@
-import DevStack
 import Foundation
 import Glibc
 import Testing
 
-@Suite struct ManagedProcessTests {
+@testable import DevStack
+
+@Suite final class ManagedProcessTests {
     let scratch: ScratchDirectory
     init() throws { scratch = try ScratchDirectory("trionex-process-test") }
+    deinit { scratch.remove() }
 
     func launch(_ script: String, input: ProcessLaunch.Input = .nothing) -> ProcessLaunch {
         ProcessLaunch("/bin/sh", ["-c", script], log: scratch.path + "/\(UUID()).log", input: input)
@@ -67,17 +69,15 @@ import Testing
         await process.stop()
     }
 
-    @Test("When this process is killed, the kernel ends the program")
+    @Test("When the process that started it is killed, the kernel ends the program")
     func parentDeath() async throws {
-        // The parent here is a shell that is killed; the wrapper is the one that every program gets.
-        let script = "setpriv --pdeathsig KILL -- sleep 600 & echo $!; kill -KILL $$"
-        let (exit, output) = try await ManagedProcess.run(launch(script))
+        // A shell starts the program exactly as we do, and is killed in our place.
+        let wrapped = try ParentDeath.wrapping(ProcessLaunch("/bin/sleep", ["600"], log: "/dev/null"))
+        let command = ([wrapped.executable] + wrapped.arguments).joined(separator: " ")
+        let (exit, output) = try await ManagedProcess.run(launch("\(command) & echo $!; sleep 0.3; kill -KILL $$"))
         #expect(exit == .signal(SIGKILL))
         let child = try #require(Int32(output.split(separator: "\n").first ?? ""))
         try await eventually { isGone(child) }
-        let process = try ManagedProcess.start(launch("exec sleep 600"))
-        #expect(process.launch.signalOnParentDeath == .kill)
-        await process.stop()
     }
 
     @Test("Lines reach the program, and writing to one that has gone is an error rather than the end of us")

@@ -1,11 +1,13 @@
-import DevStack
 import Foundation
 import Glibc
 import Testing
 
-@Suite struct ServerTests {
+@testable import DevStack
+
+@Suite final class ServerTests {
     let scratch: ScratchDirectory
     init() throws { scratch = try ScratchDirectory("trionex-server-test") }
+    deinit { scratch.remove() }
 
     func sql(_ statement: String, on server: PostgresServer) async throws -> String {
         let launch = ProcessLaunch(

@@ -3,6 +3,7 @@ import DevStack
 import Foundation
 import Logging
 import Synchronization
+import Testing
 
 @testable import Postgres
 
@@ -169,3 +170,6 @@ func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
     }
     return false
 }
+
+/// Fails the test: the decision was of another kind.
+func unexpected(_ location: SourceLocation = #_sourceLocation) { Issue.record("another decision was made", sourceLocation: location) }

@@ -77,7 +77,8 @@ struct IsolationTests {
                     group.addTask {
                         do {
                             // Every fourth breaks a constraint, every fifth is not even SQL.
-                            let sql: SQL = number % 5 == 0 ? "SELEKT \(number)" : insertion("x", caller, position: number % 4 == 0 ? -1 : number)
+                            let position = number % 4 == 0 ? -1 : number
+                            let sql: SQL = number % 5 == 0 ? "SELEKT \(number)" : insertion("x", caller, position: position)
                             try await database.execute(sql, as: caller)
                             return (number, true)
                         } catch {
@@ -143,8 +144,11 @@ struct IsolationTests {
                 #expect(failure?.isDenied == true)
             }
             // The role does not stay on the connection.
-            #expect(try await database.transaction(as: one) { try $0.query(Query<Int>("SELECT count(*) AS count FROM letters", column: "count")) } == [1])
-            let who = try await database.transaction(as: one) { try $0.first(Query<String>("SELECT current_user::text AS who", column: "who")) }
+            let (count, who) = try await database.transaction(as: one) { tx in
+                let count = try tx.first(Query<Int>("SELECT count(*) AS count FROM letters", column: "count"))
+                return (count, try tx.first(Query<String>("SELECT current_user::text AS who", column: "who")))
+            }
+            #expect(count == 1)
             #expect(who == "notes")
         }
     }

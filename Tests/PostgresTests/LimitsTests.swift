@@ -27,11 +27,11 @@ struct LimitsTests {
     func exhaustion() async throws {
         try await withDatabase {
             $0.interactiveConnections = 1
-            $0.acquireTimeout = .milliseconds(200)
+            $0.acquireTimeout = .seconds(2)
         } _: { (database, _) async throws in
             let gate = Gate()
             async let holder: Void = database.transaction(as: .fresh()) { _ in gate.wait() }
-            try await Task.sleep(for: .milliseconds(50))
+            #expect(try await eventually { gate.isAwaited })
             let failure = await #expect(throws: DependencyFailure.self) { try await database.transaction(as: .fresh()) { _ in } }
             #expect(failure?.dependency == "database")
             gate.open()
@@ -49,7 +49,7 @@ struct LimitsTests {
             let gate = Gate()
             let outcomes = await withTaskGroup(of: Bool.self) { group in
                 group.addTask { (try? await database.transaction(as: .fresh()) { _ in gate.wait() }) != nil }
-                try? await Task.sleep(for: .milliseconds(100))
+                _ = try? await eventually { gate.isAwaited }
                 for _ in 0..<6 {
                     group.addTask { (try? await database.transaction(as: .fresh()) { _ in }) != nil }
                 }
@@ -67,7 +67,7 @@ struct LimitsTests {
             let gate = Gate()
             let wasRun = Lines()
             async let holder: Void = database.transaction(as: .fresh()) { _ in gate.wait() }
-            try await Task.sleep(for: .milliseconds(50))
+            #expect(try await eventually { gate.isAwaited })
             let waiting = Task { try await database.transaction(as: .fresh()) { _ in wasRun.add("run") } }
             try await Task.sleep(for: .milliseconds(50))
             waiting.cancel()
@@ -199,7 +199,8 @@ struct LimitsTests {
         try await withDatabase { $0.batchConnections = 1 } _: { database, fixture in
             let admin = try AdminConnection(url: fixture.url())
             let table = "changing_\(UInt32.random(in: 0 ... .max))"
-            try admin.script("CREATE TABLE notes.\(table) (a int); INSERT INTO notes.\(table) VALUES (1); GRANT SELECT ON notes.\(table) TO notes")
+            try admin.script(
+                "CREATE TABLE notes.\(table) (a int); INSERT INTO notes.\(table) VALUES (1); GRANT SELECT ON notes.\(table) TO notes")
             let all = Query<Int>(SQL(trusted: "SELECT a FROM \(table)"), column: "a")
             #expect(try await database.first(all, as: .fresh()) == 1)
             try admin.script("ALTER TABLE notes.\(table) ALTER a TYPE bigint")
@@ -257,10 +258,18 @@ struct LimitsTests {
 
 /// Holds a thread until it is opened.
 private final class Gate: Sendable {
-    private let monitor = Monitor(false)
-    func wait() { monitor.waiting { $0 ? .done(()) : .wait(until: .now + .seconds(10)) } }
+    private let monitor = Monitor((isOpen: false, isAwaited: false))
+    var isAwaited: Bool { monitor.withLock { $0.isAwaited } }
+
+    func wait() {
+        monitor.waiting { state in
+            state.isAwaited = true
+            return state.isOpen ? .done(()) : .wait(until: .now + .seconds(10))
+        }
+    }
+
     func open() {
-        monitor.withLock { $0 = true }
+        monitor.withLock { $0.isOpen = true }
         monitor.wakeAll()
     }
 }

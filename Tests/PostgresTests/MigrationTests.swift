@@ -92,7 +92,9 @@ struct MigratorTests {
         return (fixture.url(database: name), name, fixture)
     }
 
-    private func table(_ name: String, for service: String) -> String { "CREATE TABLE \(name) (id int); GRANT SELECT ON \(name) TO \(service);" }
+    private func table(_ name: String, for service: String) -> String {
+        "CREATE TABLE \(name) (id int); GRANT SELECT ON \(name) TO \(service);"
+    }
 
     @Test("Schema, roles and files are made once; again changes nothing; what is new is added")
     func idempotence() async throws {
@@ -110,7 +112,8 @@ struct MigratorTests {
         #expect(lines.all.contains { $0.hasPrefix("\(service)/0002_b.sql applied in") })
         #expect(lines.all.contains("\(service): up to date"))
 
-        let rows = try AdminConnection(url: url).query("SELECT tablename::text AS name, tableowner::text AS owner FROM pg_tables WHERE schemaname = \(service) ORDER BY 1")
+        let rows = try AdminConnection(url: url).query(
+            "SELECT tablename::text AS name, tableowner::text AS owner FROM pg_tables WHERE schemaname = \(service) ORDER BY 1")
         let owners: [String] = try rows.map { "\(try $0("name") as String) \(try $0("owner") as String)" }
         #expect(owners == ["a \(service)_owner", "b \(service)_owner"])
         let own = fixture.url(user: service, password: service, database: service)

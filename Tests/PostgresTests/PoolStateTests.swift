@@ -52,19 +52,17 @@ struct PoolStateTests {
         var pool = pool(connections: 1)
         let jobs = (0..<3).map { _ in admit(&pool).job }
         pool.started()
-        guard case .connect = pool.next(hasConnection: false, idleSince: start, now: start) else { return #expect(Bool(false)) }
+        guard case .connect = pool.next(hasConnection: false, idleSince: start, now: start) else { return unexpected() }
         #expect(pool.didConnect() == false)
-        guard case .run(let batch, let expired) = pool.next(hasConnection: true, idleSince: start, now: start) else {
-            return #expect(Bool(false))
-        }
+        guard case .run(let batch, let expired) = pool.next(hasConnection: true, idleSince: start, now: start) else { return unexpected() }
         #expect(batch.map(ObjectIdentifier.init) == jobs[0..<2].map(ObjectIdentifier.init))
         #expect(expired.isEmpty)
         #expect(pool.running == 2)
         pool.finished(2)
-        guard case .run(let rest, _) = pool.next(hasConnection: true, idleSince: start, now: start) else { return #expect(Bool(false)) }
+        guard case .run(let rest, _) = pool.next(hasConnection: true, idleSince: start, now: start) else { return unexpected() }
         #expect(rest.count == 1)
         pool.finished(1)
-        guard case .wait(until: nil) = pool.next(hasConnection: true, idleSince: start, now: start) else { return #expect(Bool(false)) }
+        guard case .wait(until: nil) = pool.next(hasConnection: true, idleSince: start, now: start) else { return unexpected() }
         #expect(admit(&pool).admission == .waiting(wake: true, start: false, timer: nil))
     }
 
@@ -78,21 +76,21 @@ struct PoolStateTests {
             _ = pool.next(hasConnection: true, idleSince: start, now: start)
             pool.finished(1)
         }
-        guard case .wait(let until?) = pool.next(hasConnection: true, idleSince: start, now: later(1)) else { return #expect(Bool(false)) }
+        guard case .wait(let until?) = pool.next(hasConnection: true, idleSince: start, now: later(1)) else { return unexpected() }
         #expect(until == later(60))
         pool.rested()
-        guard case .leave = pool.next(hasConnection: true, idleSince: start, now: later(60)) else { return #expect(Bool(false)) }
+        guard case .leave = pool.next(hasConnection: true, idleSince: start, now: later(60)) else { return unexpected() }
         #expect(pool.workers == 1)
         #expect(pool.connected == 1)
-        guard case .wait(nil) = pool.next(hasConnection: true, idleSince: start, now: later(90)) else { return #expect(Bool(false)) }
+        guard case .wait(nil) = pool.next(hasConnection: true, idleSince: start, now: later(90)) else { return unexpected() }
     }
 
     @Test("A withdrawn job is not run, and its place is free again")
     func withdrawal() {
         var pool = pool(connections: 1, queue: 1)
         let job = admit(&pool).job
-        #expect(pool.withdraw(job))
-        #expect(!pool.withdraw(job))
+        #expect(pool.withdraw(job) == true)
+        #expect(pool.withdraw(job) == false)
         #expect(admit(&pool).admission != .refused(.full))
     }
 
@@ -113,19 +111,19 @@ struct PoolStateTests {
         var pool = pool()
         _ = admit(&pool)
         pool.started()
-        guard case .retry(let none) = pool.connectFailed("refused", jitter: 1, now: start) else { return #expect(Bool(false)) }
+        guard case .retry(let none) = pool.connectFailed("refused", jitter: 1, now: start) else { return unexpected() }
         #expect(none.isEmpty)
         #expect(admit(&pool, at: 0.5).admission == .waiting(wake: false, start: false, timer: nil))
-        guard case .wait(let until?) = pool.next(hasConnection: false, idleSince: start, now: start) else { return #expect(Bool(false)) }
+        guard case .wait(let until?) = pool.next(hasConnection: false, idleSince: start, now: start) else { return unexpected() }
         #expect(until == later(0.05))
         pool.rested()
-        guard case .connect = pool.next(hasConnection: false, idleSince: start, now: later(0.05)) else { return #expect(Bool(false)) }
-        guard case .retry(let refused) = pool.connectFailed("still refused", jitter: 1, now: later(1.1)) else { return #expect(Bool(false)) }
+        guard case .connect = pool.next(hasConnection: false, idleSince: start, now: later(0.05)) else { return unexpected() }
+        guard case .retry(let refused) = pool.connectFailed("still refused", jitter: 1, now: later(1.1)) else { return unexpected() }
         #expect(refused.count == 2)
         #expect(admit(&pool, at: 1.2).admission == .refused(.away("still refused")))
         pool.rested()
-        guard case .connect = pool.next(hasConnection: false, idleSince: start, now: later(9)) else { return #expect(Bool(false)) }
-        #expect(pool.didConnect())
+        guard case .connect = pool.next(hasConnection: false, idleSince: start, now: later(9)) else { return unexpected() }
+        #expect(pool.didConnect() == true)
         #expect(admit(&pool, at: 9).admission != .refused(.away("still refused")))
     }
 
@@ -138,7 +136,7 @@ struct PoolStateTests {
         var delays: [Double] = []
         for _ in 0..<9 {
             _ = pool.connectFailed("refused", jitter: 1, now: later(now))
-            guard case .wait(let until?) = pool.next(hasConnection: false, idleSince: start, now: later(now)) else { return #expect(Bool(false)) }
+            guard case .wait(let until?) = pool.next(hasConnection: false, idleSince: start, now: later(now)) else { return unexpected() }
             pool.rested()
             delays.append((until - later(now)) / .seconds(1))
             now += 10
@@ -155,11 +153,11 @@ struct PoolStateTests {
         pool.started()
         pool.started()
         _ = pool.didConnect()
-        guard case .leave = pool.connectFailed("too many connections", jitter: 0, now: start) else { return #expect(Bool(false)) }
+        guard case .leave = pool.connectFailed("too many connections", jitter: 0, now: start) else { return unexpected() }
         #expect(pool.workers == 1)
-        guard case .waiting(_, let grows, _) = admit(&pool, at: 0.5).admission else { return #expect(Bool(false)) }
+        guard case .waiting(_, let grows, _) = admit(&pool, at: 0.5).admission else { return unexpected() }
         #expect(!grows)
-        guard case .waiting(_, let growsLater, _) = admit(&pool, at: 1.5).admission else { return #expect(Bool(false)) }
+        guard case .waiting(_, let growsLater, _) = admit(&pool, at: 1.5).admission else { return unexpected() }
         #expect(growsLater)
     }
 
@@ -171,9 +169,9 @@ struct PoolStateTests {
         _ = pool.didConnect()
         pool.close()
         #expect(admit(&pool).admission == .refused(.closing))
-        guard case .run = pool.next(hasConnection: true, idleSince: start, now: start) else { return #expect(Bool(false)) }
+        guard case .run = pool.next(hasConnection: true, idleSince: start, now: start) else { return unexpected() }
         pool.finished(1)
-        guard case .leave = pool.next(hasConnection: true, idleSince: start, now: start) else { return #expect(Bool(false)) }
+        guard case .leave = pool.next(hasConnection: true, idleSince: start, now: start) else { return unexpected() }
         #expect(pool.workers == 0 && pool.connected == 0)
     }
 
@@ -184,10 +182,10 @@ struct PoolStateTests {
         _ = admit(&pool)
         pool.started()
         _ = pool.didConnect()
-        guard case .run(let jobs, _) = pool.next(hasConnection: true, idleSince: start, now: start) else { return #expect(Bool(false)) }
+        guard case .run(let jobs, _) = pool.next(hasConnection: true, idleSince: start, now: start) else { return unexpected() }
         pool.finished(1)
         pool.putBack(jobs, deadline: later(5))
-        guard case .run(let again, _) = pool.next(hasConnection: true, idleSince: start, now: start) else { return #expect(Bool(false)) }
+        guard case .run(let again, _) = pool.next(hasConnection: true, idleSince: start, now: start) else { return unexpected() }
         #expect(again.count == 1 && again[0] === first)
     }
 }
@@ -198,18 +196,18 @@ struct JobLifeTests {
     func queued() {
         var life = JobLife()
         #expect(life.cancel() == .withdraw)
-        #expect(!life.start())
+        #expect(life.start() == false)
     }
 
     @Test("A statement under way is signalled once, and the signal is to be absorbed")
     func busy() throws {
         var life = JobLife()
-        #expect(life.start())
+        #expect(life.start() == true)
         try life.beginStatement()
         #expect(life.cancel() == .signal)
-        #expect(life.maySignal())
-        #expect(!life.maySignal())
-        #expect(life.endStatement())
+        #expect(life.maySignal() == true)
+        #expect(life.maySignal() == false)
+        #expect(life.endStatement() == true)
         #expect(throws: CancellationError.self) { try life.beginStatement() }
     }
 
@@ -219,8 +217,8 @@ struct JobLifeTests {
         _ = life.start()
         try life.beginStatement()
         #expect(life.cancel() == .signal)
-        #expect(!life.endStatement())
-        #expect(!life.maySignal())
+        #expect(life.endStatement() == false)
+        #expect(life.maySignal() == false)
     }
 
     @Test("Between statements it waits for the next step, which refuses")
@@ -228,7 +226,7 @@ struct JobLifeTests {
         var life = JobLife()
         _ = life.start()
         #expect(life.cancel() == .none)
-        #expect(!life.maySignal())
+        #expect(life.maySignal() == false)
         #expect(throws: CancellationError.self) { try life.becomeUntouchable(mayBeAbandoned: false) }
     }
 
@@ -238,11 +236,11 @@ struct JobLifeTests {
         _ = life.start()
         try life.becomeUntouchable(mayBeAbandoned: true)
         #expect(life.cancel() == .abandon)
-        #expect(!life.maySignal())
+        #expect(life.maySignal() == false)
         var committing = JobLife()
         _ = committing.start()
         try committing.becomeUntouchable(mayBeAbandoned: false)
         #expect(committing.cancel() == .none)
-        #expect(!committing.maySignal())
+        #expect(committing.maySignal() == false)
     }
 }

@@ -52,7 +52,10 @@ struct RecoveryTests {
         let killer = Task {
             while !Task.isCancelled {
                 _ = try fixture.asAdmin(
-                    "SELECT count(pg_terminate_backend(pid))::text AS value FROM pg_stat_activity WHERE application_name = \("trionex-\(name)")")
+                    """
+                    SELECT count(pg_terminate_backend(pid))::text AS value FROM pg_stat_activity \
+                    WHERE application_name = \("trionex-\(name)")
+                    """)
                 try await Task.sleep(for: .milliseconds(15))
             }
         }

@@ -74,7 +74,7 @@ struct StatementCacheTests {
     @Test("A statement is prepared once")
     func once() {
         var cache = StatementCache(capacity: 2)
-        guard case .prepare(let name, nil) = cache.use(key("a")) else { return #expect(Bool(false)) }
+        guard case .prepare(let name, nil) = cache.use(key("a")) else { return unexpected() }
         #expect(cache.use(key("a")) == .prepared(name: name))
     }
 

@@ -33,7 +33,7 @@ struct TransactionTests {
 
     @Test("A refusal of the domain undoes everything and arrives unchanged")
     func rollback() async throws {
-        try await withDatabase { database, _ in
+        try await withDatabase { (database, _) async throws in
             let caller = Caller.fresh()
             await #expect(throws: Refusal.no) {
                 try await database.transaction(as: caller) { tx in
@@ -63,12 +63,12 @@ struct TransactionTests {
 
     @Test("A closure that swallows a failed statement is told that nothing was committed")
     func swallowed() async throws {
-        try await withDatabase { database, _ in
+        try await withDatabase { (database, _) async throws in
             let caller = Caller.fresh()
             let failure = await #expect(throws: PostgresFailure.self) {
                 try await database.transaction(as: caller) { tx in
                     try tx.execute(insertion("a", caller))
-                    try? tx.execute("SELECT 1 / 0")
+                    _ = try? tx.execute("SELECT 1 / 0")
                 }
             }
             #expect(failure?.sqlState == "25P02")
@@ -133,7 +133,7 @@ struct TransactionTests {
             }
             try? await database.transaction(as: caller) { tx in
                 tx.afterCommit { lines.add("swallowed") }
-                try? tx.execute("SELECT 1 / 0")
+                _ = try? tx.execute("SELECT 1 / 0")
             }
             #expect(lines.all == ["inside", "committed"])
         }

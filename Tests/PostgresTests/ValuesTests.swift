@@ -24,7 +24,11 @@ struct ValuesTests {
         }
     }
 
-    @Test("Text of any script keeps every character", arguments: ["", "a", "ÄÖß", "日本語", "👩‍👩‍👧‍👦", "e\u{301}", "\u{FEFF}x", "a\tb\nc", String(repeating: "x", count: 100_000)])
+    @Test(
+        "Text of any script keeps every character",
+        arguments: [
+            "", "a", "ÄÖß", "日本語", "👩‍👩‍👧‍👦", "e\u{301}", "\u{FEFF}x", "a\tb\nc", String(repeating: "x", count: 100_000),
+        ])
     func texts(_ text: String) async throws {
         #expect(try await Array(echo("SELECT \(text)::text AS value", as: String.self).unicodeScalars) == Array(text.unicodeScalars))
     }

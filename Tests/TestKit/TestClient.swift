@@ -57,6 +57,9 @@ package struct TestResponse: Sendable {
     package let headers: HTTPHeaders
     package let body: Data
 
+    /// The first value of a header, whatever the case of its name.
+    package func header(_ name: String) -> String? { headers.first(name: name) }
+
     package var text: String { String(decoding: body, as: UTF8.self) }
 
     /// The body as JSON; `.null` when it is none.

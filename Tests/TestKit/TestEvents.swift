@@ -22,13 +22,13 @@ package enum TestEvents {
         let envelope = EventEnvelope(
             id: eventID, source: "/services/\(E.topic.owner)", type: E.type, subject: event.aggregateID, time: Date(), tenant: tenant, actor: nil,
             traceparent: traceparent)
-        _ = try await producer.value.send(try CloudEvent.record(topic: E.topic, envelope: envelope, payload: try JSON.encode(event)))
+        _ = try await producer.value.send(CloudEvent.record(topic: E.topic.name, envelope: envelope, payload: Array(try JSON.encode(event))))
     }
 
     /// Any bytes as an event of a type: poison.
     package static func publish(raw payload: Data, type: String, topic: Topic, subject: String, for tenant: TenantID, eventID: EventID = .make()) async throws {
         let envelope = EventEnvelope(
             id: eventID, source: "/services/\(topic.owner)", type: type, subject: subject, time: Date(), tenant: tenant, actor: nil, traceparent: nil)
-        _ = try await producer.value.send(try CloudEvent.record(topic: topic, envelope: envelope, payload: payload))
+        _ = try await producer.value.send(CloudEvent.record(topic: topic.name, envelope: envelope, payload: Array(payload)))
     }
 }

@@ -1,1 +1,6 @@
-@main struct Main { static func main() {} }
+import AssistantService
+import ServiceKit
+
+@main struct Main {
+    static func main() async { await Launch.run(Assistant.self) }
+}

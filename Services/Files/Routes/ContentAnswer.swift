@@ -25,7 +25,7 @@ struct ContentAnswer: Sendable {
         case .part(let range): return try await body(range, status: .partialContent, try await open())
         case .unsatisfiable:
             request.note("problem", FileFailure.rangeNotSatisfiable.code)
-            return Problem(FileFailure.rangeNotSatisfiable, instance: request.path, requestID: request.requestID)
+            return Problem(FileFailure.rangeNotSatisfiable, instance: request.http.path, requestID: request.requestID)
                 .response(headers: [.contentRange: "bytes */\(file.size)", .acceptRanges: "bytes"])
         }
     }

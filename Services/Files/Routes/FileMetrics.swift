@@ -1,4 +1,4 @@
-import Metrics
+import CoreMetrics
 
 /// What this service counts besides what every service does.
 struct FileMetrics: Sendable {

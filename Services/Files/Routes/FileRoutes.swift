@@ -1,5 +1,7 @@
 import Contracts
+import CoreMetrics
 import Foundation
+import HTTPTypes
 import Logging
 import Messaging
 import Postgres

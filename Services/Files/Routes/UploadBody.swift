@@ -1,6 +1,7 @@
 import Contracts
 import Foundation
 import HTTPTypes
+import HummingbirdCore
 import NIOCore
 import ServiceKit
 

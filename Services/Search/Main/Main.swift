@@ -1,1 +1,6 @@
-@main struct Main { static func main() {} }
+import SearchService
+import ServiceKit
+
+@main struct Main {
+    static func main() async { await Launch.run(Search.self) }
+}

@@ -1,1 +1,7 @@
-@main struct Main { static func main() {} }
+import ServiceKit
+import UsersService
+
+@main
+struct Main {
+    static func main() async { await Launch.run(Users.self) }
+}

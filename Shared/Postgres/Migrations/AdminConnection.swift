@@ -7,7 +7,8 @@ final class AdminConnection {
 
     init(url: String) throws {
         let settings = ConnectionSettings(
-            url: url, applicationName: "trionex-migrate", connectTimeout: Self.connectTimeout, statementTimeout: .seconds(0), statementCache: nil)
+            url: url, applicationName: "trionex-migrate", connectTimeout: Self.connectTimeout, statementTimeout: .zero,
+            statementCache: nil)
         guard let handle = settings.open() else { throw MigrationFailure("out of memory") }
         guard PQstatus(handle) == CONNECTION_OK else {
             let reason = String(cString: PQerrorMessage(handle)).split(whereSeparator: \.isNewline).joined(separator: "; ")
@@ -15,7 +16,6 @@ final class AdminConnection {
             throw MigrationFailure("cannot connect to the database: \(reason)")
         }
         self.handle = handle
-        _ = PQsetNoticeProcessor(handle, { _, _ in }, nil)
     }
 
     deinit { PQfinish(handle) }

@@ -33,7 +33,8 @@ package struct MigrationFailure: Error, Equatable, CustomStringConvertible {
 /// The migrations as files.
 ///
 /// `migrations/<service>/0001_<what>.sql` are applied in order; names that begin with `_` are not services.
-/// A line `-- include: _shared/messaging.sql` stands for that file's text, and a line `-- extension: pg_trgm` asks for an extension.
+/// A line `-- include: _shared/messaging.sql` stands for that file's text, a line `-- extension: pg_trgm` asks for an extension, and
+/// `{service}` is the folder's name.
 package struct MigrationFolder: Sendable {
     package let migrations: [String: [Migration]]
 
@@ -74,7 +75,9 @@ package struct MigrationFolder: Sendable {
         let (sql, extensions) = try expand(text, of: "\(service)/\(file)") { fragment in
             try read("\(folder)/\(fragment)", as: fragment)
         }
-        return Migration(service: service, number: number, file: file, sql: sql, extensions: extensions)
+        // A fragment is the same text for every service, but roles bear the service's name. It is a checked name, so it needs no quotes.
+        let named = sql.replacing("{service}", with: service)
+        return Migration(service: service, number: number, file: file, sql: named, extensions: extensions)
     }
 
     private static func read(_ path: String, as name: String) throws -> String {

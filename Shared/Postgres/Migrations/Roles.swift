@@ -59,7 +59,8 @@ struct Roles {
 
     private func ownSchema(_ owner: String) throws {
         let me: String = try connection.query("SELECT current_user::text AS me").first?("me") ?? ""
-        let isSuper: Bool = try connection.query("SELECT rolsuper AS yes FROM pg_roles WHERE rolname = current_user").first?("yes") ?? false
+        let rows = try connection.query("SELECT rolsuper AS yes FROM pg_roles WHERE rolname = current_user")
+        let isSuper: Bool = try rows.first?("yes") ?? false
         if try !isSuper && !isMember(of: owner, member: me) { try retrying("GRANT \(try quoted(owner)) TO CURRENT_USER") }
         try connection.script("CREATE SCHEMA IF NOT EXISTS \(try quoted(service)) AUTHORIZATION \(try quoted(owner))")
     }

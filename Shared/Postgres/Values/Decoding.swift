@@ -22,6 +22,11 @@ package protocol SQLDecodable {
 }
 
 extension Cell {
+    /// The arrays of the types read here; those of extensions and enums have identifiers from 16,384.
+    static let arrayTypes: Set<UInt32> = [
+        199, 1000, 1001, 1002, 1003, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1028, 1115, 1182, 1185, 2951, 3807,
+    ]
+
     func notNull(_ type: Any.Type) throws(CellProblem) -> UnsafeRawBufferPointer {
         guard let bytes else { throw CellProblem(reason: "is NULL, not \(type)") }
         return bytes
@@ -103,8 +108,7 @@ extension Cell {
 
 extension SQLDecodable {
     package static func decodeArray(_ cell: Cell) throws(CellProblem) -> [Self] {
-        let arrays: Set<UInt32> = [1000, 1001, 1002, 1003, 1005, 1007, 1009, 1015, 1016, 1021, 1022, 1028, 1115, 1182, 1185, 199, 2951, 3807]
-        guard cell.bytes == nil || arrays.contains(cell.oid) || cell.oid >= 16_384 else { throw cell.mismatch([Self].self) }
+        guard cell.bytes == nil || Cell.arrayTypes.contains(cell.oid) || cell.oid >= 16_384 else { throw cell.mismatch([Self].self) }
         var values: [Self] = []
         for element in try cell.elements([Self].self) { values.append(try decode(element)) }
         return values

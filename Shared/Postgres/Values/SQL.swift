@@ -39,6 +39,9 @@ package struct SQL: Sendable, ExpressibleByStringInterpolation {
         /// A value, sent beside the text.
         package mutating func appendInterpolation(_ value: some SQLBindable) { pieces.append(.value(value.binding)) }
 
+        /// A value that may be NULL. Its own method, because the compiler takes an optional in any other for a mistake.
+        package mutating func appendInterpolation<Value: SQLBindable>(_ value: Value?) { pieces.append(.value(value.binding)) }
+
         /// Another piece of SQL with its own bindings, numbered anew.
         package mutating func appendInterpolation(fragment: SQL) { pieces += fragment.pieces }
 

@@ -49,8 +49,6 @@ final class Connection {
         self.handle = handle
         cache = settings.statementCache.map { StatementCache(capacity: $0) }
         cancelHandle = CancelHandle(handle)
-        // Notices would otherwise go to standard error, past the logger.
-        _ = PQsetNoticeProcessor(handle, { _, _ in }, nil)
         guard PQsetnonblocking(handle, 1) == 0, PQenterPipelineMode(handle) == 1 else {
             throw ConnectionLost(reason: "the connection does not take pipelines")
         }
@@ -94,13 +92,15 @@ final class Connection {
 
     // MARK: - Sending
 
-    /// Whether an idle connection is still there: what the server said meanwhile (a shutdown) is read without waiting.
+    /// Whether an idle connection is still there, without a round trip unless something has arrived meanwhile:
+    /// a notice is harmless, the announcement of a shutdown is not, so an exchange tells.
     func isAlive() -> Bool {
-        guard !isLost else { return false }
+        guard !isLost, PQstatus(handle) == CONNECTION_OK else { return false }
         var descriptor = pollfd(fd: PQsocket(handle), events: Int16(POLLIN), revents: 0)
         guard poll(&descriptor, 1, 0) > 0 else { return true }
-        if PQconsumeInput(handle) == 0 || PQstatus(handle) != CONNECTION_OK { isLost = true }
-        return !isLost
+        guard PQconsumeInput(handle) == 1 else { return false }
+        do { try absorbSignal() } catch { return false }
+        return true
     }
 
     /// Queues the statement; its answer is discarded unless it is an error.
@@ -292,7 +292,10 @@ extension ConnectionSettings {
         let names = options.map { strdup($0.0) }, values = options.map { strdup($0.1) }
         defer { (names + values).forEach { free($0) } }
         // expand_dbname: the URL stands in dbname, and what follows it wins over what the URL says.
-        return PQconnectdbParams(names.map { UnsafePointer($0) } + [nil], values.map { UnsafePointer($0) } + [nil], 1)
+        let handle = PQconnectdbParams(names.map { UnsafePointer($0) } + [nil], values.map { UnsafePointer($0) } + [nil], 1)
+        // Notices would otherwise go to standard error, past the logger.
+        _ = PQsetNoticeProcessor(handle, { _, _ in }, nil)
+        return handle
     }
 }
 

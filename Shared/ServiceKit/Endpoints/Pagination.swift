@@ -111,13 +111,30 @@ package struct Page<Item: Codable & Sendable>: EndpointResult {
     }
 
     package func response(to request: PublicRequest) throws -> Response {
-        var headers: HTTPFields = [.contentType: "application/json"]
-        if let nextCursor {
-            let others = request.query.filter { $0.0 != "cursor" } + [("cursor", nextCursor.text)]
-            let query = others.map { "\(FormText.encode($0.0))=\(FormText.encode($0.1))" }.joined(separator: "&")
-            headers[HTTPField.Name("Link")!] = "<\(request.path)?\(query)>; rel=\"next\""
-        }
+        var headers = request.linkToNext(nextCursor)
+        headers[.contentType] = "application/json"
         let body = try JSON.encode(Body(data: data, nextCursor: nextCursor))
         return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: body)))
+    }
+}
+
+/// A page that says more than its rows, such as facets or a total; it gets the same `Link` as `Page`.
+package protocol PagedView: View {
+    var nextCursor: Cursor? { get }
+}
+
+extension PagedView {
+    package func response(to request: PublicRequest) throws -> Response {
+        try response(to: request, status: Self.status, headers: request.linkToNext(nextCursor))
+    }
+}
+
+extension PublicRequest {
+    /// The `Link` header with this request's address and another cursor (RFC 8288); nothing on the last page.
+    func linkToNext(_ cursor: Cursor?) -> HTTPFields {
+        guard let cursor, let link = HTTPField.Name("Link") else { return [:] }
+        let others = query.filter { $0.0 != "cursor" } + [("cursor", cursor.text)]
+        let text = others.map { "\(FormText.encode($0.0))=\(FormText.encode($0.1))" }.joined(separator: "&")
+        return [link: "<\(path)?\(text)>; rel=\"next\""]
     }
 }

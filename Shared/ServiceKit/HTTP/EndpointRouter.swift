@@ -1,4 +1,4 @@
-import Contracts
+package import Contracts
 import Foundation
 package import HTTPTypes
 package import Hummingbird
@@ -12,12 +12,21 @@ package struct EndpointContext: RequestContext, RemoteAddressRequestContext {
     package var coreContext: CoreRequestContextStorage
     package let remoteAddress: SocketAddress?
     let record = RequestRecord()
-    var requestID = ""
+    /// What `X-Request-Id` of the answer says.
+    package internal(set) var requestID = ""
 
     package init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
         remoteAddress = source.channel.remoteAddress
     }
+
+    // For a fallback, which no declared endpoint speaks for: what the request's one log event and its metrics say.
+
+    /// The route, such as `GET /api/v1/content/articles/{id}`: one of few, since it labels metrics.
+    package func name(action: String) { record.set(action: action) }
+    package func identify(_ caller: Caller) { record.set(caller: caller) }
+    package func refused(_ code: String) { record.set(problem: code) }
+    package func note(_ key: String, _ value: String) { record.note(key, value) }
 }
 
 /// Puts declared endpoints on Hummingbird's router: identity, permission, body, idempotency, handler.

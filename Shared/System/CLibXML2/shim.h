@@ -1,4 +1,8 @@
 #pragma once
+#include <libxml/xmlversion.h>
+// Foundation brings an ICU of its own, whose types must not meet the system's. Only the fields of a struct that is never
+// touched here depend on it.
+#undef LIBXML_ICU_ENABLED
 #include <libxml/HTMLparser.h>
 #include <libxml/parser.h>
 #include <libxml/tree.h>

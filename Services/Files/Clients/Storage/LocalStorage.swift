@@ -91,7 +91,7 @@ struct FileCalls: Sendable {
     var synchronize: @Sendable (_ descriptor: CInt) -> CInt
 
     static let system = FileCalls(
-        write: { write($0, $1.baseAddress, $1.count) },
+        write: { Glibc.write($0, $1.baseAddress, $1.count) },
         synchronize: { fsync($0) })
 }
 
@@ -202,14 +202,15 @@ private enum Directory {
     }
 
     static func isFile(_ path: String, changedBefore date: Date) -> Bool {
-        var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return false }
-        return Double(status.st_mtim.tv_sec) < date.timeIntervalSince1970
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: path),
+            attributes[.type] as? FileAttributeType == .typeRegular, let changed = attributes[.modificationDate] as? Date
+        else { return false }
+        return changed < date
     }
 
     private static func isDirectory(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+        var isDirectory: ObjCBool = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory.boolValue
     }
 }
 

@@ -1,0 +1,118 @@
+import Contracts
+import Foundation
+import Logging
+import Messaging
+import Metrics
+import Postgres
+import ServiceKit
+
+/// The life of sessions: opened, gone on with, ended, each step in one transaction of the session's organization.
+struct Sessions: Sendable {
+    let database: Database
+    let keys: KeyRing
+    let revocations: Revocations
+    let accessLifetime: TimeInterval
+    let refreshLifetime: TimeInterval
+    let logger: Logger
+
+    /// Signs the person in. Announces the registration first where nobody has yet.
+    func open(for claims: PersonClaims, from request: PublicRequest, announcingRegistration: Bool = false) async throws -> SignedIn {
+        let tenant = claims.organization.id
+        let (session, loggedIn) = Session.open(
+            for: claims.userID, methods: ["pwd"], address: request.clientAddress, userAgent: request.userAgent, at: request.now,
+            lifetime: refreshLifetime)
+        let token = RefreshToken.make(tenant: tenant, session: session.id)
+        let caller = Caller(.person(claims.userID), tenant: tenant, session: session.id)
+        try await database.transaction(as: caller) { tx in
+            if announcingRegistration { try Self.announce(claims, in: tx, request) }
+            try SessionStore(tx: tx).insert(session)
+            try RefreshTokenStore(tx: tx).insert(token, expiresAt: session.expiresAt)
+            try Outbox(tx).append([
+                loggedIn, Audit.entry("auth.session.open", "session", session.id.description, by: caller, request),
+            ])
+        }
+        return try await answer(claims, session, token, now: request.now)
+    }
+
+    /// Leaves once, whoever comes first: the request, the same request tried again, or the worker.
+    static func announce(_ claims: PersonClaims, in tx: Transaction, _ request: PublicRequest?) throws {
+        guard try RegistrationStore(tx: tx).claimAnnouncement(of: claims.userID) else { return }
+        try Outbox(tx).append([
+            Account.registered(claims),
+            Audit.entry("auth.account.register", "account", claims.userID.description, by: tx.caller, request),
+        ])
+    }
+
+    /// The session that a refresh token belongs to, when both are good. A spent token ends the session.
+    func find(_ token: RefreshToken, _ request: PublicRequest) async throws -> Session {
+        let caller = Caller.anonymous(in: token.tenant)
+        async let held = database.first(RefreshTokenStore.find(token), as: caller)
+        async let found = database.first(SessionStore.find(token.session), as: caller)
+        guard let held = try await held, let session = try await found else { throw SessionFailure.badRefreshToken }
+        if held.isSpent {
+            try await end(session.id, of: session.account, in: token.tenant, .refreshTokenReused, request)
+            throw SessionFailure.badRefreshToken
+        }
+        guard session.isLive(at: request.now), held.expiresAt > request.now else { throw SessionFailure.badRefreshToken }
+        return session
+    }
+
+    /// Spends the token and gives the next of its family.
+    func goOn(_ session: Session, with token: RefreshToken, _ claims: PersonClaims, _ request: PublicRequest) async throws -> SignedIn {
+        let next = RefreshToken.make(tenant: token.tenant, session: token.session)
+        let caller = Caller(.person(session.account), tenant: token.tenant, session: session.id)
+        let lifetime = refreshLifetime
+        let renewed: Session? = try await database.transaction(as: caller) { tx in
+            let sessions = SessionStore(tx: tx), tokens = RefreshTokenStore(tx: tx)
+            guard var session = try sessions.lock(token.session), session.isLive(at: request.now) else {
+                throw SessionFailure.badRefreshToken
+            }
+            guard try tokens.spend(token) else { return nil }
+            try session.use(at: request.now, lifetime: lifetime)
+            try sessions.save(session)
+            try tokens.insert(next, expiresAt: session.expiresAt)
+            return session
+        }
+        guard let renewed else {
+            // Two at once with one token: one of them is not the person.
+            try await end(session.id, of: session.account, in: token.tenant, .refreshTokenReused, request)
+            throw SessionFailure.badRefreshToken
+        }
+        return try await answer(claims, renewed, next, now: request.now)
+    }
+
+    /// Ends a session at once: here, and in every other program as soon as Redis has been told. With Redis away the
+    /// worker tells it later, and this succeeds all the same.
+    func end(
+        _ id: SessionID, of account: UserID, in tenant: TenantID, _ reason: Session.EndReason, _ request: PublicRequest
+    ) async throws {
+        let caller = Caller(.person(account), tenant: tenant, session: id)
+        let hasEnded = try await database.transaction(as: caller) { tx in
+            let sessions = SessionStore(tx: tx)
+            guard var session = try sessions.lock(id), let revoked = session.end(reason, at: request.now) else { return false }
+            try sessions.save(session)
+            let entry = Audit.entry(
+                "auth.session.end", "session", id.description, by: caller, request, risk: reason == .refreshTokenReused ? .high : .low,
+                changed: ["reason": .string(reason.rawValue)])
+            try Outbox(tx).append([revoked, entry])
+            return true
+        }
+        guard hasEnded else { return }
+        Counter(label: "trionex_auth_sessions_ended_total", dimensions: [("reason", reason.rawValue)]).increment()
+        do {
+            try await revocations.revoke([id], tokensExpire: request.now.addingTimeInterval(accessLifetime))
+            try await database.execute(SessionStore.markPublished(id, at: request.now), as: caller)
+        } catch {
+            logger.warning("an ended session is announced to the other programs later", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    private func answer(_ claims: PersonClaims, _ session: Session, _ token: RefreshToken, now: Date) async throws -> SignedIn {
+        let access = try await keys.sign(
+            AccessClaims(
+                user: claims.userID, session: session.id, tenant: claims.organization.id, roles: claims.roles,
+                permissions: claims.permissions, plan: claims.organization.plan, amr: session.methods, issuedAt: now,
+                lifetime: accessLifetime))
+        return SignedIn(claims, accessToken: access, refreshToken: token.text, expiresIn: Int(accessLifetime))
+    }
+}

@@ -1,0 +1,49 @@
+import Contracts
+import Crypto
+import Foundation
+import HTTPTypes
+import ServiceKit
+
+/// The public keys, and tokens for the platform's own programs.
+struct KeyRoutes {
+    let keys: KeyRing
+    let secret: String?
+    let lifetime: TimeInterval
+
+    /// Seconds for which the keys may be kept: a new key is published this long before it signs.
+    static let cacheSeconds = 300
+    static let programs: Set<ServiceName> = [
+        .gateway, .auth, .users, .content, .assistant, .analytics, .notifications, .files, .search,
+    ]
+
+    var endpoints: [Endpoints] {
+        [
+            Endpoints("/.well-known") {
+                Endpoint.get("jwks.json", "The public keys that tokens are verified with", .public, publicKeys)
+            },
+            Endpoints("/internal/v1") {
+                Endpoint.post("service-token", "A short-lived token for one of the platform's programs", .public, serviceToken)
+            },
+        ]
+    }
+
+    func publicKeys(_ request: PublicRequest) async throws -> RawJSON {
+        RawJSON(keys.document, headers: [.cacheControl: "public, max-age=\(Self.cacheSeconds)"])
+    }
+
+    /// The internal path is not routed by the gateway. The secret is compared by its hash, which takes the same time wherever
+    /// the two differ; without a secret in the settings nobody gets a token.
+    func serviceToken(_ request: PublicRequest, _ body: ServiceTokenRequest) async throws -> Uncached<ServiceToken> {
+        guard let secret, SHA256.hash(data: Data(body.secret.utf8)) == SHA256.hash(data: Data(secret.utf8)),
+            Self.programs.contains(body.service)
+        else { throw AccountFailure.wrongServiceSecret }
+        let issued = try await keys.serviceToken(for: body.service, now: request.now, lifetime: lifetime)
+        return Uncached(ServiceToken(token: issued.token, expiresAt: issued.expires))
+    }
+}
+
+extension KeyRing {
+    func serviceToken(for service: ServiceName, now: Date, lifetime: TimeInterval) async throws -> (token: String, expires: Date) {
+        (try await sign(AccessClaims(service: service, issuedAt: now, lifetime: lifetime)), now.addingTimeInterval(lifetime))
+    }
+}

@@ -1,0 +1,64 @@
+import Contracts
+import Foundation
+import Logging
+import Postgres
+import ServiceKit
+import ServiceLifecycle
+
+/// Tells the other programs of ended sessions when it could not be done at once, and forgets what is long over.
+struct SessionHousekeeping: Service {
+    let database: Database
+    let revocations: Revocations
+    let accessLifetime: TimeInterval
+    let now: @Sendable () -> Date
+    let logger: Logger
+
+    static let pause = Duration.seconds(1)
+    /// One in so many rounds also prunes.
+    static let roundsPerPruning = 600
+    static let batch = 500
+    static let pruningBatch = 5_000
+    /// How long an expired session is kept.
+    static let retention: TimeInterval = 86_400
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            var round = 0
+            var isAway = false
+            while !Task.isCancelled {
+                try? await Task.sleep(for: Self.pause)
+                if Task.isCancelled { return }
+                round += 1
+                do {
+                    try await publishEnded()
+                    if round % Self.roundsPerPruning == 0 { try await prune() }
+                    isAway = false
+                } catch {
+                    if !isAway { logger.warning("ended sessions wait to be announced", metadata: ["reason": "\(error)"]) }
+                    isAway = true
+                }
+            }
+        }
+    }
+
+    private func publishEnded() async throws {
+        let ended = try await database.platform(PlatformWork("ended sessions to announce")) { tx in
+            try PlatformSessionStore(tx: tx).unpublished(limit: Self.batch)
+        }
+        guard let latest = ended.map(\.revokedAt).max() else { return }
+        let ids = ended.map(\.id)
+        try await revocations.revoke(ids, tokensExpire: latest.addingTimeInterval(accessLifetime))
+        try await database.platform(PlatformWork("ended sessions announced")) { tx in
+            try PlatformSessionStore(tx: tx).markPublished(ids)
+        }
+    }
+
+    private func prune() async throws {
+        let before = now().addingTimeInterval(-Self.retention)
+        _ = try await database.platform(PlatformWork("expired sessions")) { tx in
+            try PlatformSessionStore(tx: tx).prune(before: before, limit: Self.pruningBatch)
+        }
+        try await database.execute(
+            SignInFailureStore.prune(before: now().addingTimeInterval(-LockOut.memory), limit: Self.pruningBatch), as: AccountStore.caller)
+    }
+}

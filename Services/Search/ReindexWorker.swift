@@ -1,0 +1,67 @@
+import Contracts
+import Foundation
+import Logging
+import Postgres
+import ServiceLifecycle
+
+/// Works off reindexing runs, one batch in one transaction, so that a restart loses at most a batch of work and searches and
+/// events go on in between. Several replicas share the runs.
+final class ReindexWorker: Service {
+    /// How often it looks for runs that another replica was told of and did not finish.
+    static let pause = Duration.seconds(5)
+    /// Organizations taken in turn.
+    static let tenantsInTurn = 10
+
+    private let database: Database
+    private let logger: Logger
+    private let (wakes, wakeUp) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+
+    init(database: Database, logger: Logger) {
+        self.database = database
+        self.logger = logger
+    }
+
+    /// There is a new run.
+    func wake() { wakeUp.yield() }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    while (try? await Task.sleep(for: Self.pause)) != nil { self.wake() }
+                }
+                for await _ in self.wakes { await self.workOff() }
+                group.cancelAll()
+            }
+        }
+    }
+
+    /// Until nothing is left to do, or the database does not answer: the next look goes on from there.
+    private func workOff() async {
+        do {
+            while !Task.isCancelled, try await step() {}
+        } catch {
+            guard !Task.isCancelled else { return }
+            logger.warning("reindexing was interrupted", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// A batch for each organization that has a run. False when no batch was done.
+    private func step() async throws -> Bool {
+        let tenants = try await database.platform(PlatformWork("reindexing")) { tx in
+            try tx.query(ReindexStore.tenantsAtWork(limit: Self.tenantsInTurn))
+        }
+        var worked = false
+        for tenant in tenants {
+            let done = try await database.transaction(as: .service(.search, for: tenant)) { tx in
+                let runs = ReindexStore(tx)
+                guard var run = try runs.lock() else { return false }
+                run.advance(over: try DocumentStore(tx).derive(after: run.position, limit: ReindexRun.batch), at: tx.now)
+                try runs.save(run)
+                return true
+            }
+            worked = worked || done
+        }
+        return worked
+    }
+}

@@ -1,0 +1,53 @@
+import Contracts
+import Foundation
+
+/// A telephone number as people write it: digits with the usual marks, at most 50 characters.
+struct PhoneNumber: ValidatedText {
+    let rawValue: String
+    init(checked: String) { rawValue = checked }
+    static var schema: Schema { .string(minLength: 3, maxLength: 50, pattern: #"^\+?[0-9 ()./-]+$"#) }
+
+    static func check(_ text: String) throws(TextProblem) -> String {
+        let number = text.trimmingCharacters(in: .whitespaces)
+        let digits = number.unicodeScalars.count { ("0"..."9").contains($0) }
+        let rest = number.hasPrefix("+") ? number.dropFirst() : number[...]
+        guard number.utf8.count <= 50, digits >= 3, rest.unicodeScalars.allSatisfy({ "0123456789 ()./-".unicodeScalars.contains($0) }) else {
+            throw TextProblem("invalid-phone", "must be a telephone number such as +49 30 123456")
+        }
+        return number
+    }
+}
+
+/// A name of the IANA time zone database, such as `Europe/Berlin`.
+struct TimeZoneName: ValidatedText {
+    let rawValue: String
+    init(checked: String) { rawValue = checked }
+    static let utc = TimeZoneName(checked: "UTC")
+    static var schema: Schema { .string(minLength: 1, maxLength: 50) }
+
+    static func check(_ text: String) throws(TextProblem) -> String {
+        let plain = text.utf8.allSatisfy { (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) || "/_+-".utf8.contains($0) }
+        guard (1...50).contains(text.utf8.count), plain, TimeZone(identifier: text) != nil else {
+            throw TextProblem("invalid-timezone", "must be a name of the IANA time zone database, such as Europe/Berlin")
+        }
+        return text
+    }
+}
+
+/// A language tag (RFC 5646) of at most 10 characters, such as `en` or `pt-BR`.
+struct LanguageTag: ValidatedText {
+    let rawValue: String
+    init(checked: String) { rawValue = checked }
+    static let english = LanguageTag(checked: "en")
+    static var schema: Schema { .string(minLength: 2, maxLength: 10, pattern: "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$") }
+
+    static func check(_ text: String) throws(TextProblem) -> String {
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+        func isPlain(_ part: Substring) -> Bool { part.utf8.allSatisfy { (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) } }
+        let first = parts.first ?? ""
+        guard text.utf8.count <= 10, (2...3).contains(first.utf8.count), first.utf8.allSatisfy({ !(48...57).contains($0) }),
+            parts.allSatisfy(isPlain), parts.dropFirst().allSatisfy({ (2...8).contains($0.utf8.count) })
+        else { throw TextProblem("invalid-language", "must be a language tag such as en or pt-BR") }
+        return text
+    }
+}

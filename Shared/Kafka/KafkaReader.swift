@@ -1,0 +1,138 @@
+import CRdKafka
+import Foundation
+package import Logging
+
+/// Looks at topics and groups from outside, for operators: no group is joined and nothing is committed but by `rewind`.
+/// Each call opens a connection of its own and throws `KafkaFailure`.
+package struct KafkaReader: Sendable {
+    private static let answerMilliseconds: CInt = 10_000
+    private static let pollMilliseconds: CInt = 200
+    /// A broker that says nothing for so long while records are missing is away.
+    private static let silenceLimit: Duration = .seconds(15)
+
+    private let configuration: KafkaConfiguration
+    private let logger: Logger
+
+    package init(_ configuration: KafkaConfiguration, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// How far a group is behind in one partition.
+    package struct Lag: Sendable {
+        package let place: TopicPartition
+        /// Nil when the group has never committed there.
+        package let committed: Int64?
+        package let end: Int64
+        package var records: Int64 { end - (committed ?? 0) }
+    }
+
+    /// The partitions of a topic; empty when there is none of that name.
+    package func partitions(of topic: String) async throws -> [TopicPartition] {
+        try await withClient(group: "trionex-reader") { try Self.partitions(of: topic, $0) }
+    }
+
+    package func lag(of group: String, topics: [String]) async throws -> [Lag] {
+        try await withClient(group: group) { client in
+            let places = try topics.flatMap { try Self.partitions(of: $0, client) }
+            guard !places.isEmpty else { return [] }
+            let committed = try withPartitionList(places.map { ($0, Int64(RD_KAFKA_OFFSET_INVALID)) }) { list in
+                try Self.check(rd_kafka_committed(client, list, Self.answerMilliseconds), "asking for offsets")
+                return Dictionary(uniqueKeysWithValues: list.map { $0.elements.map { ($0.place, $0.offset) } } ?? [])
+            }
+            return try places.map { place in
+                let offset = committed[place].flatMap { $0 >= 0 ? $0 : nil }
+                return Lag(place: place, committed: offset, end: try Self.ends(of: place, client).high)
+            }
+        }
+    }
+
+    /// All that a topic holds just now, in the order of each partition. For small topics: it is kept in memory.
+    package func read(_ topic: String) async throws -> [KafkaMessage] {
+        try await withClient(group: "trionex-reader") { client in
+            var missing: [TopicPartition: Int64] = [:]
+            var start: [(TopicPartition, Int64)] = []
+            for place in try Self.partitions(of: topic, client) {
+                let ends = try Self.ends(of: place, client)
+                guard ends.low < ends.high else { continue }
+                missing[place] = ends.high
+                start.append((place, ends.low))
+            }
+            guard !missing.isEmpty else { return [] }
+            try withPartitionList(start) { try Self.check(rd_kafka_assign(client, $0), "reading \(topic)") }
+            return try Self.drain(client, topic, missing)
+        }
+    }
+
+    /// Lets a group begin anew at the oldest records. Only while no member of it is running: the brokers refuse it otherwise.
+    package func rewind(_ group: String, topics: [String]) async throws {
+        try await withClient(group: group) { client in
+            let places = try topics.flatMap { try Self.partitions(of: $0, client) }
+            guard !places.isEmpty else { return }
+            let starts = try places.map { ($0, try Self.ends(of: $0, client).low) }
+            try withPartitionList(starts) { try Self.check(rd_kafka_commit(client, $0, 0), "rewinding \(group)") }
+        }
+    }
+
+    // MARK: - On a thread of its own
+
+    private func withClient<T: Sendable>(group: String, _ body: @escaping @Sendable (OpaquePointer) throws -> T) async throws -> T {
+        let (configuration, logger) = (configuration, logger)
+        return try await BlockingThread.run("kafka-reader") {
+            let observer = KafkaObserver(logger: logger)
+            let conf = try KafkaConfiguration.make(configuration.consumerSettings(group: group, fromBeginning: true))
+            observer.attach(to: conf)
+            let handle = try KafkaHandle(RD_KAFKA_CONSUMER, conf)
+            rd_kafka_poll_set_consumer(handle.pointer)
+            defer {
+                rd_kafka_consumer_close(handle.pointer)
+                rd_kafka_destroy(handle.pointer)
+                withExtendedLifetime(observer) {}
+            }
+            return try body(handle.pointer)
+        }
+    }
+
+    private static func partitions(of topic: String, _ client: OpaquePointer) throws -> [TopicPartition] {
+        guard let handle = rd_kafka_topic_new(client, topic, nil) else { throw KafkaFailure(rd_kafka_last_error(), "asking for \(topic)") }
+        defer { rd_kafka_topic_destroy(handle) }
+        var answer: UnsafePointer<rd_kafka_metadata>?
+        try check(rd_kafka_metadata(client, 0, handle, &answer, answerMilliseconds), "asking for \(topic)")
+        guard let answer else { return [] }
+        defer { rd_kafka_metadata_destroy(answer) }
+        guard answer.pointee.topic_cnt > 0, let found = answer.pointee.topics else { return [] }
+        return (0..<Int(found.pointee.partition_cnt)).map { TopicPartition(topic, found.pointee.partitions[$0].id) }
+    }
+
+    private static func ends(of place: TopicPartition, _ client: OpaquePointer) throws -> (low: Int64, high: Int64) {
+        var low: Int64 = 0
+        var high: Int64 = 0
+        let error = rd_kafka_query_watermark_offsets(client, place.topic, place.partition, &low, &high, answerMilliseconds)
+        try check(error, "asking for the ends of \(place)")
+        return (low, high)
+    }
+
+    private static func drain(_ client: OpaquePointer, _ topic: String, _ ends: [TopicPartition: Int64]) throws -> [KafkaMessage] {
+        var missing = ends
+        var messages: [KafkaMessage] = []
+        var heardAt = ContinuousClock.now
+        while !missing.isEmpty {
+            guard let raw = rd_kafka_consumer_poll(client, pollMilliseconds) else {
+                guard ContinuousClock.now - heardAt < silenceLimit else { throw KafkaFailure.away("reading \(topic)") }
+                continue
+            }
+            defer { rd_kafka_message_destroy(raw) }
+            guard !raw.pointee.err.isError else { continue }
+            heardAt = .now
+            let message = KafkaMessage(raw, topic: topic, assignment: 0)
+            guard let end = missing[message.place] else { continue }
+            if message.offset < end { messages.append(message) }
+            if message.offset + 1 >= end { missing[message.place] = nil }
+        }
+        return messages.sorted { ($0.partition, $0.offset) < ($1.partition, $1.offset) }
+    }
+
+    private static func check(_ error: rd_kafka_resp_err_t, _ doing: String) throws {
+        if error.isError { throw KafkaFailure(error, doing) }
+    }
+}

@@ -1,0 +1,35 @@
+import Contracts
+import Postgres
+
+/// What a consumer has handled already.
+struct InboxStore {
+    let tx: Transaction
+
+    /// True for the first that claims the event. While another transaction holds it unfinished, this waits for its end.
+    func claim(_ event: EventID, by consumer: String) throws -> Bool {
+        try tx.execute(
+            """
+            INSERT INTO inbox (tenant_id, consumer, event_id) VALUES (\(tx.caller.tenant), \(consumer), \(event)) \
+            ON CONFLICT DO NOTHING
+            """) == 1
+    }
+}
+
+/// The inbox for all tenants, under the platform's role.
+struct InboxPruning {
+    let tx: Transaction
+
+    /// Forgets some events handled longer ago than `age`; returns how many.
+    func prune(olderThan age: Duration, most: Int) throws -> Int {
+        try tx.execute(
+            """
+            DELETE FROM inbox WHERE (tenant_id, consumer, event_id) IN (SELECT tenant_id, consumer, event_id FROM inbox \
+            WHERE handled_at < now() - make_interval(secs => \(age.seconds)) LIMIT \(most))
+            """)
+    }
+
+    /// Forgets all that a consumer has handled, so that a replay takes effect; returns how many events.
+    func forget(_ consumer: String) throws -> Int {
+        try tx.execute("DELETE FROM inbox WHERE consumer = \(consumer)")
+    }
+}

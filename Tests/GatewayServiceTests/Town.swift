@@ -1,0 +1,144 @@
+import AsyncHTTPClient
+import Contracts
+import DevStack
+import Foundation
+import Logging
+import NIOCore
+import ServiceLifecycle
+import Synchronization
+import Testing
+
+@testable import GatewayService
+@testable import ServiceKit
+@testable import TestKit
+
+let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+/// A gateway as its own settings make it, with a real Redis and two upstreams: `content`, and `rest` for the other services.
+final class Town: Sendable {
+    let url: String
+    let port: Int
+    let content: Upstream
+    let rest: Upstream
+    let redis: RedisServer
+    let redisFolder: String
+    let log: Lines
+    private let group: ServiceGroup
+    private let task: Task<Void, any Error>
+
+    final class Lines: Sendable {
+        private let held = Mutex<[String]>([])
+        var all: [String] { held.withLock { $0 } }
+        func append(_ line: String) { held.withLock { $0.append(line) } }
+    }
+
+    static func with<T>(_ settings: [String: String] = [:], _ body: (Town) async throws -> T) async throws -> T {
+        let town = try await start(settings)
+        do {
+            let result = try await body(town)
+            await town.stop()
+            return result
+        } catch {
+            await town.stop()
+            throw error
+        }
+    }
+
+    private static func start(_ settings: [String: String]) async throws -> Town {
+        let content = try await Upstream.start("content")
+        let rest = try await Upstream.start("rest")
+        let scratch = try ScratchDirectory("trionex-gateway-tests")
+        let redis = try await RedisServer.start(in: scratch.path, port: try Ports.free(), persistent: false)
+        var environment = [
+            "TRIONEX_HTTP_PORT": "0", "TRIONEX_ADMIN_PORT": "0", "TRIONEX_HTTP_DRAIN_SECONDS": "1", "TRIONEX_REDIS_URL": redis.url,
+            "TRIONEX_JWKS": try await TestKeys.file(), "TRIONEX_DOCUMENTS_MILLISECONDS": "100",
+        ]
+        for (service, _) in CommonSettings.neighbourPorts {
+            environment["TRIONEX_\(service.rawValue.uppercased())_URL"] = service == .content ? content.url : rest.url
+        }
+        environment.merge(settings) { _, own in own }
+        let log = Lines()
+        let logger = Logger(label: "gateway") { _ in JSONLog(service: "gateway", level: .info) { log.append($0) } }
+        let host = try ProgramHost(Gateway.self, environment: environment, logger: logger)
+        let group = host.serviceGroup(signals: [])
+        let task = Task { try await group.run() }
+        let port = await host.port()
+        let town = Town(
+            port: port, content: content, rest: rest, redis: redis, redisFolder: scratch.path, log: log, group: group, task: task)
+        try await eventually("the gateway knows the services' operations") {
+            try await town.client().get("/api/v1/openapi.json").text.contains("/api/v1/content/open")
+        }
+        return town
+    }
+
+    private init(
+        port: Int, content: Upstream, rest: Upstream, redis: RedisServer, redisFolder: String, log: Lines, group: ServiceGroup,
+        task: Task<Void, any Error>
+    ) {
+        url = "http://127.0.0.1:\(port)"
+        self.port = port
+        self.content = content
+        self.rest = rest
+        self.redis = redis
+        self.redisFolder = redisFolder
+        self.log = log
+        self.group = group
+        self.task = task
+    }
+
+    private func stop() async {
+        await group.triggerGracefulShutdown()
+        _ = try? await task.value
+        await content.kill()
+        await rest.kill()
+        await redis.stop()
+        try? FileManager.default.removeItem(atPath: redisFolder)
+    }
+
+    func client(_ person: TestPerson? = nil) async throws -> TestClient { TestClient(base: url, token: try await person?.token()) }
+}
+
+func eventually(_ what: Comment, _ condition: () async throws -> Bool) async throws {
+    for _ in 0..<1000 {
+        if try await condition() { return }
+        try await Task.sleep(for: .milliseconds(10))
+    }
+    Issue.record("did not happen: \(what)")
+}
+
+/// Sends exactly these bytes and returns all that comes until the server closes: no client library mends anything.
+func raw(_ text: String, to port: Int) async throws -> String {
+    try await withCheckedThrowingContinuation { continuation in
+        Thread.detachNewThread {
+            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            defer { close(descriptor) }
+            var limit = timeval(tv_sec: 10, tv_usec: 0)
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = in_port_t(port).bigEndian
+            address.sin_addr.s_addr = inet_addr("127.0.0.1")
+            let connected = withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+            }
+            guard connected == 0 else {
+                continuation.resume(throwing: CancellationError())
+                return
+            }
+            let bytes = Array(text.utf8)
+            _ = write(descriptor, bytes, bytes.count)
+            var answer: [UInt8] = []
+            var buffer = [UInt8](repeating: 0, count: 65_536)
+            while true {
+                let count = read(descriptor, &buffer, buffer.count)
+                if count <= 0 { break }
+                answer += buffer[..<count]
+            }
+            continuation.resume(returning: String(decoding: answer, as: UTF8.self))
+        }
+    }
+}
+
+func rawGet(_ path: String, _ headers: [String] = [], to port: Int) async throws -> String {
+    try await raw((["GET \(path) HTTP/1.1", "Host: localhost", "Connection: close"] + headers).joined(separator: "\r\n") + "\r\n\r\n", to: port)
+}

@@ -1,0 +1,151 @@
+import Contracts
+import Foundation
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import NIOFoundationCompat
+import ServiceLifecycle
+import Synchronization
+import TestKit
+
+/// A small service behind the gateway: it says what reached it, and misbehaves where asked to.
+final class Upstream: Sendable {
+    static let chunk = ByteBuffer(repeating: UInt8(ascii: "x"), count: 65_536)
+
+    let name: String
+    let port: Int
+    var url: String { "http://127.0.0.1:\(port)" }
+    private let task: Task<Void, any Error>
+    private let group: ServiceGroup
+
+    /// What the upstream was asked for, in order.
+    let seen: Seen
+
+    final class Seen: Sendable {
+        private let requests = Mutex<[String]>([])
+        private let bytes = Mutex(0)
+        private let gate = Mutex(true)
+        var list: [String] { requests.withLock { $0 } }
+        var receivedBytes: Int { bytes.withLock { $0 } }
+        func note(_ request: String) { requests.withLock { $0.append(request) } }
+        func note(bytes count: Int) { bytes.withLock { $0 += count } }
+        var isReading: Bool { gate.withLock { $0 } }
+        func setReading(_ reads: Bool) { gate.withLock { $0 = reads } }
+    }
+
+    static func start(_ name: String, port: Int = 0) async throws -> Upstream {
+        let seen = Seen()
+        let bound = AsyncStream.makeStream(of: Int.self)
+        let app = Application(
+            router: router(name, seen), configuration: .init(address: .hostname("127.0.0.1", port: port)),
+            onServerRunning: { bound.continuation.yield($0.localAddress?.port ?? 0) }, logger: quiet)
+        let group = ServiceGroup(configuration: .init(services: [app], logger: quiet))
+        let task = Task { try await group.run() }
+        var ports = bound.stream.makeAsyncIterator()
+        return Upstream(name: name, port: await ports.next() ?? 0, task: task, group: group, seen: seen)
+    }
+
+    private init(name: String, port: Int, task: Task<Void, any Error>, group: ServiceGroup, seen: Seen) {
+        self.name = name
+        self.port = port
+        self.task = task
+        self.group = group
+        self.seen = seen
+    }
+
+    /// Ends at once, with requests under way.
+    func kill() async {
+        task.cancel()
+        _ = try? await task.value
+    }
+
+    private static func router(_ name: String, _ seen: Seen) -> Router<BasicRequestContext> {
+        let router = Router()
+        router.get("openapi.json") { _, _ in json(document(name)) }
+        router.post("internal/v1/service-token") { _, _ in
+            json(["token": "of-the-gateway", "expiresAt": .string(Timestamp.text(Date().addingTimeInterval(600)))])
+        }
+        router.get("internal/v1/organizations/by-slug/:slug") { _, context in
+            guard let id = UUID(uuidString: context.parameters.get("slug") ?? "") else {
+                return Response(status: .notFound, body: .init(byteBuffer: ByteBuffer(string: "{}")))
+            }
+            return json(["id": .string(id.uuidString.lowercased())])
+        }
+        router.get("api/v1/content/slow") { _, _ in
+            try await Task.sleep(for: .seconds(20))
+            return Response(status: .ok)
+        }
+        router.get("api/v1/content/large") { request, _ in
+            let chunks = request.uri.queryParameters.get("chunks", as: Int.self) ?? 1
+            return Response(
+                status: .ok,
+                body: ResponseBody { writer in
+                    for _ in 0..<chunks { try await writer.write(chunk) }
+                    try await writer.finish(nil)
+                })
+        }
+        router.get("api/v1/content/broken") { _, _ in
+            Response(
+                status: .ok, headers: [.contentLength: "1000000"],
+                body: ResponseBody { writer in
+                    try await writer.write(chunk)
+                    throw CancellationError()
+                })
+        }
+        router.post("api/v1/content/early") { _, _ in Response(status: .forbidden, body: .init(byteBuffer: ByteBuffer(string: "no"))) }
+        router.post("api/v1/content/mirror") { request, _ in Response(status: .ok, body: ResponseBody(asyncSequence: request.body)) }
+        router.get("api/v1/content/headers") { _, _ in
+            Response(
+                status: .ok,
+                headers: [
+                    .server: "secret-sauce/1.0", .accessControlAllowOrigin: "*", .contentSecurityPolicy: "sandbox", .eTag: "\"v1\"",
+                    .connection: "X-Internal-Detail", HTTPField.Name("X-Internal-Detail")!: "1",
+                ])
+        }
+        let methods: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete, .options]
+        for method in methods {
+            router.on("**", method: method) { request, _ in try await describe(request, name, seen) }
+        }
+        return router
+    }
+
+    private static func describe(_ request: Request, _ name: String, _ seen: Seen) async throws -> Response {
+        seen.note("\(request.method) \(request.uri.string)")
+        var count = 0
+        for try await part in request.body {
+            while !seen.isReading { try await Task.sleep(for: .milliseconds(5)) }
+            count += part.readableBytes
+            seen.note(bytes: part.readableBytes)
+        }
+        let headers = request.headers.reduce(into: [String: JSONValue]()) { result, field in
+            result[field.name.canonicalName] = .string(field.value)
+        }
+        let ok = request.headers[HTTPField.Name("X-Answer")!].flatMap { Int($0) } ?? 200
+        return json(
+            [
+                "upstream": .string(name), "method": .string(request.method.rawValue), "target": .string(request.uri.string),
+                "bytes": .integer(count), "headers": .object(headers),
+            ], status: .init(code: ok))
+    }
+
+    private static func document(_ name: String) -> JSONValue {
+        let bearer: JSONValue = [["bearer": []]]
+        return [
+            "openapi": "3.1.0",
+            "paths": [
+                "/api/v1/content/open": ["get": ["summary": "Open", "security": [], "responses": [:]]],
+                "/api/v1/content/articles/{id}": [
+                    "get": ["summary": "Closed", "security": bearer, "responses": ["200": ["$ref": "#/components/schemas/Thing"]]]
+                ],
+                "/api/v1/files": ["get": ["summary": "Files", "security": bearer]],
+            ],
+            "components": ["schemas": ["Thing": ["type": "object", "title": .string(name)], "Problem": ["type": "object"]]],
+        ]
+    }
+
+    private static func json(_ value: JSONValue, status: HTTPResponse.Status = .ok) -> Response {
+        Response(
+            status: status, headers: [.contentType: "application/json"],
+            body: .init(byteBuffer: ByteBuffer(bytes: (try? JSON.encode(value)) ?? Data())))
+    }
+}
