@@ -39,24 +39,12 @@ lint: lint-format lint-docs lint-imports ## Check format, documents and imports
 lint-format: ## Check the format of all sources
 	swift format lint --strict --recursive --parallel $(SOURCES)
 
-# An import of a sibling that the manifest does not allow would otherwise fail only at link.
-lint-imports: packages ## Check that no room imports what the manifest does not allow
-	swift build --explicit-target-dependency-import-check error
-
 lint-docs: packages programs ## Check that the documents are what the code declares
 	$(BIN)/trionex-docs --check
 
-format: ## Check the format of all sources
-	swift format lint --strict --recursive --parallel $(SOURCES)
-
 # An import of a sibling that the manifest does not allow would otherwise fail only at link.
 lint-imports: packages ## Check that no room imports what the manifest does not allow
 	swift build --explicit-target-dependency-import-check error
-
-# The documents are written from the code; written anew, they must be what is committed.
-lint-docs: docs
-	@changed=$$(git status --porcelain -- '*openapi*' '*asyncapi*'); \
-	if [ -n "$$changed" ]; then echo 'The documents differ from the code; run make docs and commit:' >&2; echo "$$changed" >&2; exit 1; fi
 
 format: ## Format all sources
 	swift format --in-place --recursive --parallel $(SOURCES)

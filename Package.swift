@@ -31,7 +31,7 @@ let rooms: [[Target]] = [
         .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .log, .metrics, .coreMetrics, .tracing, .lifecycle, .signals, .configuration, .httpTypes,
     ]),
     // The programs behind `make run`.
-    shared("DevStack", exclude: ["Main", "Demo"], uses: ["Contracts", .crypto, .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .httpClient]),
+    shared("DevStack", exclude: ["Main", "Demo", "install-packages.sh"], uses: ["Contracts", .crypto, .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .httpClient]),
     program("trionex-dev", at: "Shared/DevStack/Main", uses: ["DevStack", .arguments]),
     program("trionex-demo", at: "Shared/DevStack/Demo", uses: ["DevStack", .arguments, .httpClient, .nioCore, .nioFoundation, .crypto]),
     program("trionex-migrate", at: "Shared/Postgres/Migrate", uses: ["Postgres", .arguments, .log]),
@@ -57,10 +57,10 @@ let rooms: [[Target]] = [
             path: "Tests/TestKit", swiftSettings: .strict)
     ],
     tests("Contracts", of: ["Contracts"]),
-    tests("Postgres", of: ["Postgres"]),
+    tests("Postgres", of: ["Postgres", "DevStack"]),
     tests("Redis", of: ["Redis"]),
-    tests("Kafka", of: ["Kafka"]),
-    tests("Messaging", of: ["Messaging", "Postgres", "Kafka"]),
+    tests("Kafka", of: ["Kafka", "DevStack"]),
+    tests("Messaging", of: ["Messaging", "Postgres", "Kafka", "DevStack", .tracing]),
     tests("ServiceKit", of: [.jwt, .configuration]),
     tests("DevStack", of: ["DevStack"]),
     tests("System", of: .everyService + ["DevStack"]),

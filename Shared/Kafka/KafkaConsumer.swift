@@ -48,6 +48,14 @@ package final class KafkaConsumer: Service, Sendable {
     /// The same, and waits for the brokers' answer.
     package func commitAndWait(_ positions: [KafkaPosition]) async throws { try await loop.commitAndWait(positions) }
 
+    /// Commits these places as they are, of the partitions that are ours.
+    func rewind(to offsets: [(TopicPartition, Int64)]) async throws {
+        let positions = offsets.compactMap { place, offset in
+            state.assignment(of: place).map { KafkaPosition(place, offset: offset, assignment: $0) }
+        }
+        try await loop.commitAndWait(positions)
+    }
+
     /// Records in our partitions that are not handled yet, by the last that the library has heard. Partitions not read yet are missing.
     package func lag() -> [TopicPartition: Int64] { loop.lag() }
 

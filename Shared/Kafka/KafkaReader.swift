@@ -9,6 +9,7 @@ package struct KafkaReader: Sendable {
     private static let pollMilliseconds: CInt = 200
     /// A broker that says nothing for so long while records are missing is away.
     private static let silenceLimit: Duration = .seconds(15)
+    private static let rewindLimit: Duration = .seconds(30)
 
     private let configuration: KafkaConfiguration
     private let logger: Logger
@@ -64,14 +65,29 @@ package struct KafkaReader: Sendable {
         }
     }
 
-    /// Lets a group begin anew at the oldest records. Only while no member of it is running: the brokers refuse it otherwise.
+    /// Lets a group begin anew at the oldest records. It joins the group for that, so no other member may be running: then not all
+    /// partitions come to it within `rewindLimit`, and it throws `.refused`.
     package func rewind(_ group: String, topics: [String]) async throws {
-        try await withClient(group: group) { client in
-            let places = try topics.flatMap { try Self.partitions(of: $0, client) }
-            guard !places.isEmpty else { return }
-            let starts = try places.map { ($0, try Self.ends(of: $0, client).low) }
-            try withPartitionList(starts) { try Self.check(rd_kafka_commit(client, $0, 0), "rewinding \(group)") }
+        let starts = try await withClient(group: group) { client in
+            try topics.flatMap { try Self.partitions(of: $0, client) }.map { ($0, try Self.ends(of: $0, client).low) }
         }
+        guard !starts.isEmpty else { return }
+        let consumer = try KafkaConsumer(configuration, group: group, topics: topics, logger: logger)
+        let deadline = ContinuousClock.now + Self.rewindLimit
+        while Set(consumer.assigned) != Set(starts.map(\.0)) {
+            guard ContinuousClock.now < deadline, (try? await Task.sleep(for: .milliseconds(50))) != nil else {
+                await consumer.close()
+                throw KafkaFailure.refused(code: "GROUP_IN_USE", reason: "\(group) has other members: stop them first")
+            }
+        }
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await consumer.rewind(to: starts))
+        } catch {
+            result = .failure(error)
+        }
+        await consumer.close()
+        try result.get()
     }
 
     // MARK: - On a thread of its own
@@ -80,7 +96,8 @@ package struct KafkaReader: Sendable {
         let (configuration, logger) = (configuration, logger)
         return try await BlockingThread.run("kafka-reader") {
             let observer = KafkaObserver(logger: logger)
-            let conf = try KafkaConfiguration.make(configuration.consumerSettings(group: group, fromBeginning: true))
+            let settings = configuration.consumerSettings(group: group, fromBeginning: true) + [("allow.auto.create.topics", "false")]
+            let conf = try KafkaConfiguration.make(settings)
             observer.attach(to: conf)
             let handle = try KafkaHandle(RD_KAFKA_CONSUMER, conf)
             rd_kafka_poll_set_consumer(handle.pointer)

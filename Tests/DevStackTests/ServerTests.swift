@@ -59,6 +59,22 @@ import Testing
         first.stopBlocking(abandoningData: true)
     }
 
+    @Test("In a folder that the user postgres cannot reach, the data lie in its home, behind a link", .enabled(if: geteuid() == 0))
+    func postgresOutOfReach() async throws {
+        chmod(scratch.path, 0o700)
+        let directory = scratch.path + "/hidden"
+        let first = try await PostgresServer.start(in: directory, port: try Ports.free(), durable: false)
+        defer { try? FileManager.default.removeItem(atPath: first.directory) }
+        #expect(first.directory.hasPrefix("/var/lib/postgresql/trionex-"))
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: directory) == first.directory)
+        _ = try await sql("CREATE TABLE notes (text text)", on: first)
+        await first.stop()
+        let second = try await PostgresServer.start(in: directory, port: try Ports.free(), durable: false)
+        #expect(second.directory == first.directory)
+        #expect(try await sql("SELECT count(*) FROM notes", on: second) == "0")
+        second.stopBlocking(abandoningData: true)
+    }
+
     @Test("A wrong password is refused")
     func postgresChecksPasswords() async throws {
         let server = try await PostgresServer.start(in: scratch.path + "/password", port: try Ports.free(), durable: false)

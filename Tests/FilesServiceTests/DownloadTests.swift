@@ -1,5 +1,7 @@
 import Contracts
 import Foundation
+import NIOHTTP1
+import Postgres
 import TestKit
 import Testing
 
@@ -7,7 +9,9 @@ import Testing
 
 @Suite("Downloading")
 struct DownloadTests {
-    private func stored(_ bytes: Data, name: String = "report.txt", type: String = "text/html") async throws -> (api: TestClient, id: String) {
+    private func stored(_ bytes: Data, name: String = "report.txt", type: String = "text/html") async throws -> (
+        api: TestClient, id: String
+    ) {
         let api = try await FilesHost.shared.value.client(TestTenant().user)
         let created = try await api.upload(bytes, name: name, type: type)
         return (api, try #require(created["id"].string))

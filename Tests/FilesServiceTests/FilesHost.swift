@@ -50,6 +50,14 @@ struct FilesHost {
     }
 }
 
+/// The answer to an upload that was streamed.
+struct Streamed: Sendable {
+    let status: Int
+    let json: JSONValue
+    subscript(key: String) -> JSONValue { json[key] }
+    var problem: String? { json["type"].string?.split(separator: "/").last.map(String.init) }
+}
+
 extension TestClient {
     func upload(
         _ bytes: Data, name: String = "report.txt", type: String? = "text/plain", headers: [String: String] = [:]
@@ -66,7 +74,7 @@ extension TestClient {
     }
 
     /// Sends a body of `pieces` pieces of `piece`, without saying how long it will be.
-    func uploadStream(piece: ByteBuffer, pieces: Int, length: Int? = nil) async throws -> TestResponse {
+    func uploadStream(piece: ByteBuffer, pieces: Int, length: Int? = nil) async throws -> Streamed {
         var request = HTTPClientRequest(url: base + "/api/v1/files")
         request.method = .POST
         if let token { request.headers.add(name: "authorization", value: "Bearer \(token)") }
@@ -78,7 +86,8 @@ extension TestClient {
         request.body = .stream(stream, length: length.map { .known(Int64($0)) } ?? .unknown)
         let response = try await HTTPClient.shared.execute(request, timeout: .seconds(120))
         let body = try await response.body.collect(upTo: 1_000_000)
-        return TestResponse(status: Int(response.status.code), headers: response.headers, body: Data(body.readableBytesView))
+        return Streamed(
+            status: Int(response.status.code), json: (try? JSON.decode(JSONValue.self, from: Data(body.readableBytesView))) ?? .null)
     }
 
     func content(_ id: String, headers: [String: String] = [:]) async throws -> TestResponse {

@@ -1,5 +1,6 @@
 import Contracts
 import Foundation
+import NIOHTTP1
 import TestKit
 import Testing
 
@@ -82,7 +83,10 @@ struct MultipartTests {
             ("two files", form(head + "x", head + "y"), "validation-failed"),
             ("too many parts", form(head + "x", field, field), "validation-failed"),
             ("bad name", form("Content-Disposition: form-data; name=\"file\"; filename=\"..\"\r\n\r\nx"), "validation-failed"),
-            ("line end in the name", form("Content-Disposition: form-data; name=\"file\"; filename=\"a%0D%0Ab\"\r\n\r\nx"), "validation-failed"),
+            (
+                "line end in the name", form("Content-Disposition: form-data; name=\"file\"; filename=\"a%0D%0Ab\"\r\n\r\nx"),
+                "validation-failed"
+            ),
         ]
         for (what, body, problem) in cases {
             let response = try await api.uploadForm(body)
@@ -93,7 +97,8 @@ struct MultipartTests {
             let response = try await api.uploadForm(form(head + "x"), boundary: boundary)
             #expect(response.problem == "multipart-without-boundary", "\(boundary)")
         }
-        let other = try await api.send(.POST, "/api/v1/files", bytes: form(head + "x"), headers: ["content-type": "multipart/mixed; boundary=XX"])
+        let other = try await api.send(
+            .POST, "/api/v1/files", bytes: form(head + "x"), headers: ["content-type": "multipart/mixed; boundary=XX"])
         #expect(other.problem == "multipart-without-boundary")
         #expect(try await api.get("/api/v1/files")["data"].array.isEmpty)
         #expect(files.incoming.isEmpty)
@@ -104,8 +109,10 @@ struct MultipartTests {
 @Suite("The form reader")
 struct MultipartParserTests {
     private let form = Data(
-        "--B1\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\none\r\n--B\r\r\n--B2\r\n--B1\r\nContent-Disposition: form-data; name=\"b\"\r\n\r\n\r\n--B1--\r\n"
-            .utf8)
+        [
+            "--B1", "Content-Disposition: form-data; name=\"file\"; filename=\"x\"", "", "one", "--B\r", "--B2", "--B1",
+            "Content-Disposition: form-data; name=\"b\"", "", "", "--B1--", "",
+        ].joined(separator: "\r\n").utf8)
 
     /// Events with adjoining pieces of a body put together, which may be cut anywhere.
     private func read(_ pieces: [Data]) throws -> (events: [MultipartParser.Event], complete: Bool) {
@@ -165,7 +172,7 @@ struct MultipartParserTests {
                 }
                 #expect(given <= noise.count)
             } catch {
-                #expect(error is MultipartFailure)
+                #expect(error != .noBoundary)
             }
         }
     }

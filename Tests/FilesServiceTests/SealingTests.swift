@@ -91,7 +91,9 @@ struct SealingTests {
         let kept = try await keep(Data.sample(3 * ContentCipher.chunkBytes))
         try damage(kept.path) { lying in
             let start = ContentCipher.headerBytes
-            lying = lying.prefix(start) + lying[start + length..<start + 2 * length] + lying[start..<start + length] + lying[(start + 2 * length)...]
+            lying =
+                lying.prefix(start) + lying[start + length..<start + 2 * length] + lying[start..<start + length]
+                + lying[(start + 2 * length)...]
         }
         try await expectRefused(kept, "exchanged")
         let cipher = ContentCipher(new: key(), tenantKey: MasterKey.newDataKey())

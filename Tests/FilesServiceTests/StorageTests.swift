@@ -2,7 +2,9 @@ import Contracts
 import Foundation
 import Logging
 import NIOCore
+import NIOHTTP1
 import NIOPosix
+import Postgres
 import ServiceKit
 import Synchronization
 import TestKit
@@ -137,8 +139,10 @@ struct StorageTests {
         let tenant = TestTenant()
         let token = try await tenant.user.token()
         let length = announced ? "content-length: 900000" : "transfer-encoding: chunked"
-        let head =
-            "POST /api/v1/files HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer \(token)\r\ncontent-disposition: attachment; filename=a\r\n\(length)\r\n\r\n"
+        let head = [
+            "POST /api/v1/files HTTP/1.1", "host: localhost", "authorization: Bearer \(token)",
+            "content-disposition: attachment; filename=a", length, "", "",
+        ].joined(separator: "\r\n")
         let body = (announced ? "" : "493e0\r\n") + String(repeating: "x", count: 300_000)
         let url = try #require(URLComponents(string: files.host.url))
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(

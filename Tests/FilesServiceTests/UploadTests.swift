@@ -1,6 +1,7 @@
 import Contracts
 import Foundation
 import NIOCore
+import NIOHTTP1
 import TestKit
 import Testing
 
@@ -43,7 +44,9 @@ struct UploadTests {
         #expect(lying.count == ContentCipher.headerBytes + text.count + ContentCipher.tagBytes)
     }
 
-    @Test("Contents around the size of a chunk, and none at all, come back whole", arguments: [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000])
+    @Test(
+        "Contents around the size of a chunk, and none at all, come back whole",
+        arguments: [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000])
     func sizes(_ size: Int) async throws {
         let api = try await FilesHost.shared.value.client(TestTenant().user)
         let bytes = Data.sample(size)
@@ -114,7 +117,8 @@ struct UploadTests {
         let api = try await FilesHost.shared.value.client(TestTenant().user)
         let headers = [
             "attachment", "attachment; filename=\"\"", "attachment; filename=\"..\"", "attachment; filename=\"a/\"",
-            "attachment; filename=\"\(String(repeating: "x", count: 256))\"", "attachment; filename=\"open", "attachment; filename=a; filename=b",
+            "attachment; filename=\"\(String(repeating: "x", count: 256))\"", "attachment; filename=\"open",
+            "attachment; filename=a; filename=b",
             "attachment; filename*=UTF-8''%FF", "attachment; filename=\"\u{202E}gnp.exe\"", ";",
         ]
         for header in headers {
@@ -170,7 +174,9 @@ struct UploadTests {
     func pages() async throws {
         let api = try await FilesHost.shared.value.client(TestTenant().user)
         var expected: [String] = []
-        for number in 0..<7 { expected.append(try #require(try await api.upload(Data("\(number)".utf8), name: "\(number).txt")["id"].string)) }
+        for number in 0..<7 {
+            expected.append(try #require(try await api.upload(Data("\(number)".utf8), name: "\(number).txt")["id"].string))
+        }
         var seen: [String] = []
         var path = "/api/v1/files?limit=3"
         while true {

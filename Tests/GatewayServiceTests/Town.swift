@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import Contracts
 import DevStack
 import Foundation
+import Glibc
 import Logging
 import NIOCore
 import ServiceLifecycle
@@ -58,11 +59,12 @@ final class Town: Sendable {
         }
         environment.merge(settings) { _, own in own }
         let log = Lines()
+        Telemetry.bootstrap(service: .gateway, level: .critical)
         let logger = Logger(label: "gateway") { _ in JSONLog(service: "gateway", level: .info) { log.append($0) } }
         let host = try ProgramHost(Gateway.self, environment: environment, logger: logger)
         let group = host.serviceGroup(signals: [])
         let task = Task { try await group.run() }
-        let port = await host.port()
+        let port = try #require(await host.port(), "the gateway did not start")
         let town = Town(
             port: port, content: content, rest: rest, redis: redis, redisFolder: scratch.path, log: log, group: group, task: task)
         try await eventually("the gateway knows the services' operations") {
@@ -106,37 +108,70 @@ func eventually(_ what: Comment, _ condition: () async throws -> Bool) async thr
     Issue.record("did not happen: \(what)")
 }
 
-/// Sends exactly these bytes and returns all that comes until the server closes: no client library mends anything.
-func raw(_ text: String, to port: Int) async throws -> String {
-    try await withCheckedThrowingContinuation { continuation in
-        Thread.detachNewThread {
-            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-            defer { close(descriptor) }
-            var limit = timeval(tv_sec: 10, tv_usec: 0)
-            setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-            var address = sockaddr_in()
-            address.sin_family = sa_family_t(AF_INET)
-            address.sin_port = in_port_t(port).bigEndian
-            address.sin_addr.s_addr = inet_addr("127.0.0.1")
-            let connected = withUnsafePointer(to: &address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
-            }
-            guard connected == 0 else {
-                continuation.resume(throwing: CancellationError())
-                return
-            }
-            let bytes = Array(text.utf8)
-            _ = write(descriptor, bytes, bytes.count)
-            var answer: [UInt8] = []
-            var buffer = [UInt8](repeating: 0, count: 65_536)
-            while true {
-                let count = read(descriptor, &buffer, buffer.count)
-                if count <= 0 { break }
-                answer += buffer[..<count]
-            }
-            continuation.resume(returning: String(decoding: answer, as: UTF8.self))
+/// A TCP connection of a client that mends nothing.
+final class RawConnection {
+    struct Refused: Error {}
+    private let descriptor: Int32
+
+    init(port: Int) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(port).bigEndian
+        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        let connected = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
         }
+        guard connected == 0 else { throw Refused() }
+        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
     }
+
+    deinit { close(descriptor) }
+
+    func send(_ text: String) { _ = text.withCString { Glibc.send(descriptor, $0, strlen($0), Int32(MSG_NOSIGNAL)) } }
+
+    /// Writes up to `total` bytes and returns how many were taken before nothing was for `patience`.
+    func push(_ total: Int, patience: Duration) async throws -> Int {
+        let bytes = [UInt8](repeating: 120, count: 65_536)
+        var count = 0
+        var last = ContinuousClock.now
+        while count < total, ContinuousClock.now - last < patience {
+            let written = Glibc.send(descriptor, bytes, min(bytes.count, total - count), Int32(MSG_NOSIGNAL))
+            if written > 0 {
+                count += written
+                last = .now
+            } else {
+                try await Task.sleep(for: .milliseconds(2))
+            }
+        }
+        return count
+    }
+
+    /// All that comes until the server closes, or until nothing came for `patience`.
+    func receive(patience: Duration = .seconds(10)) async throws -> String {
+        var answer: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        var last = ContinuousClock.now
+        while ContinuousClock.now - last < patience {
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            if count > 0 {
+                answer += buffer[..<count]
+                last = .now
+            } else if count == 0 || (errno != EAGAIN && errno != EINTR) {
+                break
+            } else {
+                try await Task.sleep(for: .milliseconds(2))
+            }
+        }
+        return String(decoding: answer, as: UTF8.self)
+    }
+}
+
+/// Sends exactly these bytes and returns all that comes until the server closes.
+func raw(_ text: String, to port: Int) async throws -> String {
+    let connection = try RawConnection(port: port)
+    connection.send(text)
+    return try await connection.receive()
 }
 
 func rawGet(_ path: String, _ headers: [String] = [], to port: Int) async throws -> String {

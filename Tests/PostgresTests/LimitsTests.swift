@@ -11,7 +11,9 @@ struct LimitsTests {
 
     @Test("A statement that takes too long is ended and answered as unavailable, batched and held")
     func statementTimeout() async throws {
-        try await withDatabase { $0.statementTimeout = .milliseconds(150) } _: { (database, _) async throws in
+        try await withDatabase {
+            $0.statementTimeout = .milliseconds(150)
+        } _: { (database, _) async throws in
             let start = ContinuousClock.now
             await #expect(throws: DependencyFailure.self) { try await database.execute(Self.sleep, as: .fresh()) }
             await #expect(throws: DependencyFailure.self) { try await database.execute(Self.sleep, as: .fresh(), slow: true) }
@@ -63,7 +65,9 @@ struct LimitsTests {
 
     @Test("A cancelled caller leaves the line at once")
     func cancelledInLine() async throws {
-        try await withDatabase { $0.interactiveConnections = 1 } _: { (database, _) async throws in
+        try await withDatabase {
+            $0.interactiveConnections = 1
+        } _: { (database, _) async throws in
             let gate = Gate()
             let wasRun = Lines()
             async let holder: Void = database.transaction(as: .fresh()) { _ in gate.wait() }
@@ -196,7 +200,9 @@ struct LimitsTests {
 
     @Test("A prepared statement whose table has changed since is prepared again, unseen by the caller")
     func changedTable() async throws {
-        try await withDatabase { $0.batchConnections = 1 } _: { database, fixture in
+        try await withDatabase {
+            $0.batchConnections = 1
+        } _: { database, fixture in
             let admin = try AdminConnection(url: fixture.url())
             let table = "changing_\(UInt32.random(in: 0 ... .max))"
             try admin.script(
@@ -246,7 +252,9 @@ struct LimitsTests {
 
     @Test("A statement that opens a transaction by itself costs its connection, not its neighbours' isolation")
     func strayBegin() async throws {
-        try await withDatabase { $0.batchConnections = 1 } _: { database, _ in
+        try await withDatabase {
+            $0.batchConnections = 1
+        } _: { database, _ in
             let caller = Caller.fresh()
             _ = try? await database.execute("BEGIN", as: caller)
             try await database.execute(insertion("a", caller), as: caller)

@@ -45,16 +45,14 @@ package final class TestHost: Sendable {
         }
         let host = try ProgramHost(program, environment: settings, logger: logger)
         let group = host.serviceGroup(signals: [])
-        let task = Task { try await group.run() }
-        let port = try await withThrowingTaskGroup(of: Int.self) { race in
-            race.addTask { await host.port() }
-            race.addTask {
-                try await task.value
-                throw StartFailure(service: P.name.rawValue, log: log.lines.suffix(5).joined(separator: "\n"))
-            }
-            guard let port = try await race.next() else { throw StartFailure(service: P.name.rawValue, log: "") }
-            race.cancelAll()
-            return port
+        let task = Task {
+            defer { host.ended() }
+            try await group.run()
+        }
+        guard let port = await host.port() else {
+            var reason = log.lines.suffix(5).joined(separator: "\n")
+            do { try await task.value } catch { reason += "\n\(error)" }
+            throw StartFailure(service: P.name.rawValue, log: reason)
         }
         return TestHost(host: host, url: "http://127.0.0.1:\(port)", log: log, task: task) { await group.triggerGracefulShutdown() }
     }

@@ -35,7 +35,7 @@ package struct TestServers: Sendable {
     /// What a program is told, to run on these servers.
     package func environment(for service: String) -> [String: String] {
         [
-            "TRIONEX_HTTP_PORT": "0", "TRIONEX_ADMIN_PORT": "0", "TRIONEX_LOG_LEVEL": "warning",
+            "TRIONEX_HTTP_PORT": "0", "TRIONEX_ADMIN_PORT": "0", "TRIONEX_LOG_LEVEL": "info",
             "TRIONEX_DATABASE_URL": postgres.url(user: service, password: service),
             "TRIONEX_REDIS_URL": "redis://127.0.0.1:\(redis.port)", "TRIONEX_KAFKA_BROKERS": broker.brokers,
             "TRIONEX_HTTP_DRAIN_SECONDS": "2",

@@ -106,7 +106,10 @@ enum PlainText {
         mutating func skip(toEndOf name: String) {
             let wanted = Array("</\(name)".utf8)
             while index < bytes.count {
-                if bytes[index] == UInt8(ascii: "<"), bytes[index...].prefix(wanted.count).elementsEqual(wanted, by: { $0 | 32 == $1 | 32 }) { break }
+                if bytes[index] == UInt8(ascii: "<"), bytes[index...].prefix(wanted.count).elementsEqual(wanted, by: { $0 | 32 == $1 | 32 })
+                {
+                    break
+                }
                 index += 1
             }
             _ = tag()

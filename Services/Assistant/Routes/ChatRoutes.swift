@@ -2,6 +2,7 @@ import Contracts
 import Foundation
 import Logging
 import Messaging
+import Metrics
 import Postgres
 import ServiceKit
 
@@ -102,6 +103,10 @@ struct Exchange: Sendable {
             try outbox.append(event)
             return conversation.id
         }
+        Counter(
+            label: "trionex_assistant_answers_total",
+            dimensions: [("provider", provider.name), ("cited", answer.citations.isEmpty ? "no" : "yes")]
+        ).increment()
         return ChatView(
             conversationId: id,
             message: .init(id: message, role: .assistant, content: answer.content, citations: answer.citations), usage: answer.usage)

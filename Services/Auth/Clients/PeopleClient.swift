@@ -1,5 +1,6 @@
 import Contracts
 import Foundation
+import HTTPTypes
 import ServiceKit
 
 /// What auth asks of users, with its refusals as refusals of signing in.

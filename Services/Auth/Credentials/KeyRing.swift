@@ -1,10 +1,10 @@
 import Contracts
 import Crypto
 import CryptoExtras
-import Foundation
-import JWTKit
-import Logging
-import ServiceKit
+package import Foundation
+package import JWTKit
+package import Logging
+package import ServiceKit
 
 #if canImport(Glibc)
 import Glibc
@@ -39,7 +39,7 @@ package final class KeyRing: Sendable {
     package let keyID: String
     private let signer: Task<JWTKeyCollection, Never>
 
-    private init(_ keys: [Insecure.RSA.PrivateKey], directory: String) throws {
+    private init(_ keys: [JWTKit.Insecure.RSA.PrivateKey], directory: String) throws {
         let published = try keys.map(Self.publicKey)
         guard let key = keys.last, let newest = published.last else {
             throw Failure(description: "there is no signing key in \(directory)")
@@ -60,7 +60,7 @@ package final class KeyRing: Sendable {
         try await signer.value.sign(claims, kid: JWKIdentifier(string: keyID))
     }
 
-    private static func publicKey(_ key: Insecure.RSA.PrivateKey) throws -> PublicKey {
+    private static func publicKey(_ key: JWTKit.Insecure.RSA.PrivateKey) throws -> PublicKey {
         let primitives = try key.publicKey.getKeyPrimitives()
         let n = Base64URL.encode(primitives.modulus), e = Base64URL.encode(primitives.publicExponent)
         // RFC 7638: the required members in alphabetical order, without white space.
@@ -109,11 +109,11 @@ package final class KeyRing: Sendable {
         guard rename(draft, path) == 0 else { throw Failure(description: "no key can be written to \(directory)") }
     }
 
-    private static func load(_ directory: String) throws -> [Insecure.RSA.PrivateKey] {
+    private static func load(_ directory: String) throws -> [JWTKit.Insecure.RSA.PrivateKey] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
         return try names.filter { $0.hasSuffix(".pem") }.sorted().map { name in
             guard let text = try? String(contentsOfFile: "\(directory)/\(name)", encoding: .utf8),
-                let key = try? Insecure.RSA.PrivateKey(pem: text)
+                let key = try? JWTKit.Insecure.RSA.PrivateKey(pem: text)
             else { throw Failure(description: "\(directory)/\(name) is not an RSA key of at least 2048 bits in PEM that can be read") }
             return key
         }

@@ -1,6 +1,7 @@
 import CArgon2
 import Foundation
 import Metrics
+import ServiceKit
 import Synchronization
 
 /// What one hash costs (RFC 9106). The default is OWASP's least: 19 MiB, two passes, one lane.
@@ -49,7 +50,7 @@ struct PasswordHashing: Sendable {
     private func measured<T: Sendable>(_ work: @escaping @Sendable () -> T) async throws -> T {
         try await threads.run { [timer] in
             let start = ContinuousClock.now
-            defer { timer.recordNanoseconds((ContinuousClock.now - start) / .nanoseconds(1)) }
+            defer { timer.recordNanoseconds((ContinuousClock.now - start).nanoseconds) }
             return work()
         }
     }

@@ -27,9 +27,8 @@ struct Sessions: Sendable {
             if announcingRegistration { try Self.announce(claims, in: tx, request) }
             try SessionStore(tx: tx).insert(session)
             try RefreshTokenStore(tx: tx).insert(token, expiresAt: session.expiresAt)
-            try Outbox(tx).append([
-                loggedIn, Audit.entry("auth.session.open", "session", session.id.description, by: caller, request),
-            ])
+            try Outbox(tx).append(loggedIn)
+            try Audit(tx, request).record("auth.session.open", "session", session.id.description)
         }
         return try await answer(claims, session, token, now: request.now)
     }
@@ -37,10 +36,8 @@ struct Sessions: Sendable {
     /// Leaves once, whoever comes first: the request, the same request tried again, or the worker.
     static func announce(_ claims: PersonClaims, in tx: Transaction, _ request: PublicRequest?) throws {
         guard try RegistrationStore(tx: tx).claimAnnouncement(of: claims.userID) else { return }
-        try Outbox(tx).append([
-            Account.registered(claims),
-            Audit.entry("auth.account.register", "account", claims.userID.description, by: tx.caller, request),
-        ])
+        try Outbox(tx).append(Account.registered(claims))
+        try Audit(tx, request).record("auth.account.register", "account", claims.userID.description)
     }
 
     /// The session that a refresh token belongs to, when both are good. A spent token ends the session.
@@ -91,10 +88,10 @@ struct Sessions: Sendable {
             let sessions = SessionStore(tx: tx)
             guard var session = try sessions.lock(id), let revoked = session.end(reason, at: request.now) else { return false }
             try sessions.save(session)
-            let entry = Audit.entry(
-                "auth.session.end", "session", id.description, by: caller, request, risk: reason == .refreshTokenReused ? .high : .low,
+            try Outbox(tx).append(revoked)
+            try Audit(tx, request).record(
+                "auth.session.end", "session", id.description, risk: reason == .refreshTokenReused ? "high" : "low",
                 changed: ["reason": .string(reason.rawValue)])
-            try Outbox(tx).append([revoked, entry])
             return true
         }
         guard hasEnded else { return }

@@ -65,9 +65,10 @@ struct SessionRoutes {
             guard let account else { return }
             var events: [any Event] = [
                 UserLoginFailed(userID: account, address: request.clientAddress, userAgent: request.userAgent),
-                Audit.entry(
-                    "auth.session.open", "account", account.description, by: tx.caller, request, outcome: "refused",
-                    risk: until == nil ? .medium : .high),
+                AuditEntryRecorded(
+                    action: "auth.session.open", resourceType: "account", resourceID: account.description, actor: tx.caller.principalText,
+                    outcome: "refused", riskLevel: until == nil ? "medium" : "high", address: request.clientAddress,
+                    userAgent: request.userAgent, changed: [:]),
             ]
             if let until { events.append(UserLocked(userID: account, lockedUntil: until)) }
             try Outbox(tx).append(events)

@@ -2,8 +2,7 @@ import Contracts
 
 /// HTML that is safe to show as it is: sanitized when it is decoded, so no handler ever holds what a client sent.
 struct SafeHTML: ValidatedText {
-    /// In UTF-8, before and after sanitizing. It keeps an event that carries the content below Kafka's usual 1 MB, even when
-    /// JSON has to escape every other character.
+    /// As sent, in UTF-8, and as kept, in JSON: so the event that carries the content stays below the limit of events.
     static let maximumBytes = 400_000
 
     let rawValue: String
@@ -11,16 +10,21 @@ struct SafeHTML: ValidatedText {
     static var schema: Schema { .string(maxLength: maximumBytes) }
 
     static func check(_ text: String) throws(TextProblem) -> String {
-        try holdToLimit(text)
+        try holdToLimit(text.utf8.count)
         guard !text.utf8.contains(0) else { throw TextProblem("control-character", "must not contain the NUL character") }
         let safe = try HTMLSanitizer.sanitize(text)
-        try holdToLimit(safe)
+        try holdToLimit(jsonBytes(safe))
         return safe
     }
 
-    private static func holdToLimit(_ text: String) throws(TextProblem) {
-        guard text.utf8.count <= maximumBytes else {
-            throw TextProblem("too-long", "must have at most \(maximumBytes) bytes in UTF-8, also once special characters are escaped")
+    /// Quotes, backslashes and line ends take two bytes in JSON.
+    private static func jsonBytes(_ text: String) -> Int {
+        text.utf8.reduce(0) { $0 + ($1 < 0x20 || $1 == UInt8(ascii: "\"") || $1 == UInt8(ascii: "\\") ? 2 : 1) }
+    }
+
+    private static func holdToLimit(_ bytes: Int) throws(TextProblem) {
+        guard bytes <= maximumBytes else {
+            throw TextProblem("too-long", "must have at most \(maximumBytes) bytes, also once special characters are escaped")
         }
     }
 }

@@ -128,13 +128,9 @@ struct ArticleRoutes: Sendable {
     private func announce(
         _ event: some Event, _ verb: String, _ request: CallerRequest, _ tx: Transaction, changed: [String: JSONValue] = [:]
     ) throws {
-        let outbox = Outbox(tx)
-        try outbox.append(event)
-        try outbox.append(
-            AuditEntryRecorded(
-                action: "content.article.\(verb)", resourceType: "article", resourceID: event.aggregateID,
-                actor: request.caller.principalText, outcome: "allowed", riskLevel: verb == "delete" ? "medium" : "low",
-                address: request.clientAddress, userAgent: request.userAgent, changed: changed))
+        try Outbox(tx).append(event)
+        try Audit(tx, address: request.clientAddress, userAgent: request.userAgent)
+            .record("content.article.\(verb)", "article", event.aggregateID, risk: verb == "delete" ? "medium" : "low", changed: changed)
     }
 }
 

@@ -24,6 +24,9 @@ enum HTMLAllowList {
 
     static let void: Set<String> = ["br", "hr", "img"]
 
+    /// The attribute without which an element is left out.
+    static let needed = ["a": "href", "img": "src"]
+
     /// Programs, other documents, other languages than HTML, and controls: their content means nothing without them, or means harm.
     static let droppedWithContent: Set<String> = [
         "script", "style", "iframe", "frame", "frameset", "noframes", "object", "embed", "applet", "param", "noscript", "noembed", "template",

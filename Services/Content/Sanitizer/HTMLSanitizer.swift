@@ -7,10 +7,13 @@ import Contracts
 /// values are escaped, and no element is ever written in which a browser would read text as anything but text (script, style,
 /// svg, math, template, textarea, comments …). So the differences between this parser and a browser's, which mutation attacks
 /// live on, have nothing to work with. What an element that is not allowed contains is kept, unless its content is a program
-/// or another document: then it goes too.
+/// or another document: then it goes too. The result is a fixed point: sanitized again it stays the same, so it means the same
+/// to every reader.
 enum HTMLSanitizer {
     /// libxml2's own limit on nesting. Deeper input is refused rather than cut.
     static let maximumDepth = 256
+    /// Taking elements away can leave a nesting that is read differently the next time. Ordinary input needs two rounds.
+    static let maximumRounds = 10
 
     private static let options = [HTML_PARSE_RECOVER, HTML_PARSE_NOERROR, HTML_PARSE_NOWARNING, HTML_PARSE_NONET, HTML_PARSE_NODEFDTD]
         .reduce(Int32(HTML_PARSE_IGNORE_ENC.rawValue)) { $0 | Int32($1.rawValue) }
@@ -20,6 +23,16 @@ enum HTMLSanitizer {
 
     static func sanitize(_ html: String) throws(TextProblem) -> String {
         _ = initialized
+        var before = html
+        for _ in 1...maximumRounds {
+            let after = try round(before)
+            if after == before { return after }
+            before = after
+        }
+        throw TextProblem("unreadable", "nests elements in a way that has no one meaning")
+    }
+
+    private static func round(_ html: String) throws(TextProblem) -> String {
         guard let context = htmlNewParserCtxt() else { throw TextProblem("unreadable", "cannot be read as HTML just now") }
         defer { htmlFreeParserCtxt(context) }
         // Inside a body the parser leaves text as it is; at the top level it would wrap it in a paragraph.
@@ -44,6 +57,8 @@ enum HTMLSanitizer {
 /// Writes a parsed tree, without recursion.
 private struct SafeWriter {
     private(set) var output = ""
+    /// Elements whose beginning was written, and whose end is owed.
+    private var owed: [xmlNodePtr] = []
 
     mutating func write(_ root: xmlNodePtr) {
         var current: xmlNodePtr? = root
@@ -78,32 +93,35 @@ private struct SafeWriter {
             let name = Self.name(node)
             if HTMLAllowList.droppedWithContent.contains(name) { return false }
             guard let attributes = HTMLAllowList.elements[name] else { return true }
-            openTag(name, attributes, node)
-            return !HTMLAllowList.void.contains(name)
+            let wrote = openTag(name, attributes, node)
+            if HTMLAllowList.void.contains(name) { return false }
+            if wrote { owed.append(node) }
+            return true
         default:
             // Comments, processing instructions, CDATA, document types.
             return false
         }
     }
 
-    private mutating func openTag(_ name: String, _ rules: [HTMLAllowList.AttributeRule], _ node: xmlNodePtr) {
+    /// False when the element means nothing without an attribute that it does not have: then its content stands alone.
+    private mutating func openTag(_ name: String, _ rules: [HTMLAllowList.AttributeRule], _ node: xmlNodePtr) -> Bool {
         let attributes = rules.compactMap { rule -> (String, String)? in
             guard let value = Self.attribute(rule.name, of: node), let safe = rule.check(value) else { return nil }
             return (rule.name, safe)
         }
-        // An image without a source shows nothing.
-        if name == "img", !attributes.contains(where: { $0.0 == "src" }) { return }
+        if let needed = HTMLAllowList.needed[name], !attributes.contains(where: { $0.0 == needed }) { return false }
         output += "<\(name)"
         for (key, value) in attributes { append(attribute: key, value) }
         // A page that was opened from a link must not reach back into ours.
         if attributes.contains(where: { $0.0 == "href" }) { append(attribute: "rel", "noopener") }
         output += ">"
+        return true
     }
 
     private mutating func close(_ node: xmlNodePtr) {
-        guard node.pointee.type == XML_ELEMENT_NODE else { return }
-        let name = Self.name(node)
-        if HTMLAllowList.elements[name] != nil, !HTMLAllowList.void.contains(name) { output += "</\(name)>" }
+        guard owed.last == node else { return }
+        owed.removeLast()
+        output += "</\(Self.name(node))>"
     }
 
     private mutating func append(text: String) {

@@ -34,7 +34,9 @@ struct ContentAnswer: Sendable {
     /// no date is sent, so a date never matches.
     private var range: ByteRange {
         guard request.method == .get else { return .whole }
-        if let condition = request.headers[.ifRange], condition.trimmingCharacters(in: .whitespaces) != entityTag.description { return .whole }
+        if let condition = request.headers[.ifRange], condition.trimmingCharacters(in: .whitespaces) != entityTag.description {
+            return .whole
+        }
         return ByteRange(header: request.headers[.range], size: file.size)
     }
 

@@ -31,7 +31,8 @@ struct ContentDisposition: Equatable, Sendable {
 
     /// Browsers write a quotation mark or line end in a name as an escape (HTML, multipart/form-data encoding algorithm).
     private static func unescapingForm(_ text: String) -> String {
-        text.replacingOccurrences(of: "%22", with: "\"").replacingOccurrences(of: "%0D", with: "\r").replacingOccurrences(of: "%0A", with: "\n")
+        text.replacingOccurrences(of: "%22", with: "\"").replacingOccurrences(of: "%0D", with: "\r").replacingOccurrences(
+            of: "%0A", with: "\n")
     }
 
     /// `UTF-8''na%C3%AFve.txt` (RFC 8187).

@@ -1,4 +1,4 @@
-import CoreMetrics
+import Metrics
 
 /// What this service counts besides what every service does.
 struct FileMetrics: Sendable {

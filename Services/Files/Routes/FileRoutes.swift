@@ -1,9 +1,9 @@
 import Contracts
-import CoreMetrics
 import Foundation
 import HTTPTypes
 import Logging
 import Messaging
+import Metrics
 import Postgres
 import ServiceKit
 
@@ -61,9 +61,7 @@ struct FileRoutes {
             try await database.transaction(as: request.caller) { tx in
                 try UsageStore.add(file.size, quota: quota, in: tx)
                 try FileStore.insert(file, keyVersion: keyVersion, in: tx)
-                let outbox = Outbox(tx)
-                try outbox.append(file.uploaded)
-                try outbox.append(entry)
+                try Outbox(tx).append([file.uploaded, entry])
             }
         } catch {
             // A connection lost during the commit may have committed: then only the sweep can tell whether the content is an orphan.
@@ -127,9 +125,7 @@ struct FileRoutes {
         try await database.transaction(as: request.caller) { tx in
             guard try FileStore.delete(file.id, in: tx) else { throw ResourceFailure.notFound }
             try UsageStore.release(file.size, in: tx)
-            let outbox = Outbox(tx)
-            try outbox.append(file.deleted)
-            try outbox.append(entry)
+            try Outbox(tx).append([file.deleted, entry])
         }
         await discard(file.id, of: request.caller.tenant)
         return NoContent()

@@ -1,7 +1,7 @@
 import Contracts
 import Foundation
 import HTTPTypes
-import HummingbirdCore
+import Hummingbird
 import NIOCore
 import ServiceKit
 

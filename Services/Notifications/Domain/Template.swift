@@ -124,7 +124,7 @@ struct TemplateText: Sendable {
 
     /// Values are put in as they are and never read as templates again.
     func fill(_ value: (String) -> String?) -> String {
-        pieces.map { piece in
+        pieces.map { piece -> String in
             switch piece {
             case .literal(let text): text
             case .place(let name, let fallback): value(name) ?? fallback
@@ -135,7 +135,7 @@ struct TemplateText: Sendable {
 
     /// The names of the places, for the test that each is a parameter.
     var places: [String] {
-        pieces.flatMap { piece in
+        pieces.flatMap { piece -> [String] in
             switch piece {
             case .literal: []
             case .place(let name, _): [name]

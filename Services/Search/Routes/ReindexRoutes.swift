@@ -21,11 +21,8 @@ struct ReindexRoutes: Sendable {
         let run = try await database.transaction(as: request.caller) { tx in
             let run = ReindexRun.start(.version7(at: tx.now), total: try DocumentStore(tx).count(), at: tx.now)
             guard try ReindexStore(tx).insert(run) else { return try tx.first(ReindexStore.latest) ?? run }
-            try Outbox(tx).append(
-                AuditEntryRecorded(
-                    action: "search.index.reindex", resourceType: "index", resourceID: run.id.uuidString.lowercased(),
-                    actor: request.caller.principalText, outcome: "allowed", riskLevel: "low", address: request.clientAddress,
-                    userAgent: request.userAgent, changed: [:]))
+            try Audit(tx, address: request.clientAddress, userAgent: request.userAgent)
+                .record("search.index.reindex", "index", run.id.uuidString.lowercased())
             return run
         }
         worker.wake()

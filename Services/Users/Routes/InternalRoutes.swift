@@ -50,10 +50,8 @@ struct InternalRoutes {
         let person = Person(
             new: user, email: body.email, profile: profile, role: .owner, status: .active, gdprConsent: body.gdprConsent, at: tx.now)
         try PersonStore(tx: tx).insert(person)
-        try Outbox(tx).append([
-            organization.created(by: user), person.created, person.added,
-            Audit.entry("users.organization.create", "organization", organization.id.description, by: tx.caller, request),
-        ])
+        try Outbox(tx).append([organization.created(by: user), person.created, person.added])
+        try Audit(tx, request).record("users.organization.create", "organization", organization.id.description)
         return try Membership(person: person, organization: organization).claims()
     }
 

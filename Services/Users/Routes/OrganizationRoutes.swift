@@ -62,10 +62,10 @@ struct OrganizationRoutes {
                 slug: try Self.required("slug", body.slug, organization.slug), at: tx.now)
             guard let updated else { return OrganizationView(organization) }
             try organizations.save(organization)
-            let entry = Audit.entry(
-                "users.organization.update", "organization", organization.id.description, by: tx.caller, request.http, risk: .medium,
+            try Outbox(tx).append(updated)
+            try Audit(tx, request.http).record(
+                "users.organization.update", "organization", organization.id.description, risk: "medium",
                 changed: ["name": .string(organization.name.rawValue), "slug": .string(organization.slug.rawValue)])
-            try Outbox(tx).append([updated, entry])
             return OrganizationView(organization)
         }
     }

@@ -75,9 +75,9 @@ struct PeopleRoutes {
                 new: .make(at: tx.now), email: draft.email, profile: draft.profile, role: role, status: .invited, gdprConsent: false,
                 at: tx.now)
             try PersonStore(tx: tx).insert(person)
-            let entry = Audit.entry(
-                "users.user.create", "user", person.id.description, by: tx.caller, request.http, changed: ["role": .string(role.rawValue)])
-            try Outbox(tx).append([person.created, entry])
+            try Outbox(tx).append(person.created)
+            try Audit(tx, request.http).record(
+                "users.user.create", "user", person.id.description, changed: ["role": .string(role.rawValue)])
             return Created(UserView(person), at: "/api/v1/users/\(person.id)")
         }
     }
@@ -122,10 +122,10 @@ struct PeopleRoutes {
                 profile: profile, role: role, status: status, by: Actor(request.caller), otherOwners: owners, at: tx.now)
             guard !events.isEmpty else { return person }
             try people.save(person)
-            let entry = Audit.entry(
-                "users.user.update", "user", id.description, by: tx.caller, request.http,
-                risk: found.role == person.role ? .low : .medium, changed: Self.differences(found, person))
-            try Outbox(tx).append(events + [entry])
+            try Outbox(tx).append(events)
+            try Audit(tx, request.http).record(
+                "users.user.update", "user", id.description, risk: found.role == person.role ? "low" : "medium",
+                changed: Self.differences(found, person))
             return person
         }
     }
@@ -164,8 +164,8 @@ struct PeopleRoutes {
             try request.requireMatch(EntityTag(version: person.version))
             let events = try person.remove(by: Actor(request.caller), otherOwners: owners)
             try PersonStore(tx: tx).remove(id)
-            let entry = Audit.entry("users.user.remove", "user", id.description, by: tx.caller, request.http, risk: .medium)
-            try Outbox(tx).append(events + [entry])
+            try Outbox(tx).append(events)
+            try Audit(tx, request.http).record("users.user.remove", "user", id.description, risk: "medium")
             return NoContent()
         }
     }

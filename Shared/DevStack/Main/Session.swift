@@ -54,12 +54,9 @@ struct Session {
         let result = await play.result
         let began = ContinuousClock.now
         await stack.stop()
+        if case .failure(let error) = result, !(error is CancellationError) { throw error }
         terminal.say("Everything has stopped, in \(String(format: "%.1f", (ContinuousClock.now - began) / .seconds(1))) s.")
-        do {
-            return try result.get()
-        } catch is CancellationError {
-            return 0
-        }
+        return (try? result.get()) ?? 0
     }
 
     private func present(_ addresses: StackAddresses) async {
@@ -92,7 +89,9 @@ struct Command: Sendable {
             "{redis}": addresses.redis, "{kafka}": addresses.kafka, "{run}": runDirectory,
         ]
         let arguments = words.dropFirst().map { word in places.reduce(word) { $0.replacing($1.key, with: $1.value) } }
-        let process = try ManagedProcess.start(ProcessLaunch(path, arguments, log: "/dev/stdout", signalOnParentDeath: .terminate))
+        var launch = ProcessLaunch(path, arguments, log: "/dev/null", signalOnParentDeath: .terminate)
+        launch.sharesOutput = true
+        let process = try ManagedProcess.start(launch)
         let interruption = signals.map { signals in
             Task { for await signal in signals { process.send(signal) } }
         }

@@ -19,6 +19,8 @@ package struct ProcessLaunch: Sendable {
     package var directory: String?
     /// The absolute path of the file that standard output and standard error are appended to.
     package var log: String
+    /// Writes to our own standard output and standard error instead of the log.
+    package var sharesOutput = false
     package var input: Input
     /// The user to run as, when this process is root; nil for its own.
     package var account: String?

@@ -53,8 +53,10 @@ func spawn(_ launch: ProcessLaunch) throws(StackFailure) -> Spawned {
         posix_spawn_file_actions_adddup2(&actions, inputEnds[0], STDIN_FILENO)
         for end in inputEnds { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     }
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, launch.log, O_WRONLY | O_CREAT | O_APPEND, 0o640)
-    posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
+    if !launch.sharesOutput {
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, launch.log, O_WRONLY | O_CREAT | O_APPEND, 0o640)
+        posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
+    }
     // Some C libraries open sockets that a started program would inherit (hiredis 0.14 does).
     for descriptor in inheritedDescriptors() { posix_spawn_file_actions_addclose(&actions, descriptor) }
 

@@ -2,32 +2,33 @@ import Foundation
 import Glibc
 
 /// Ctrl-C, `kill` and the closing of the terminal, as a stream.
-///
-/// The signals are blocked and taken by a thread with sigwait(3), so they are neither lost nor able to interrupt
-/// anything. This also works where the shell that started us set them to be ignored, as it does for background jobs.
 package enum StopSignals {
-    /// Call first in the program, before any thread is made: threads inherit what is blocked.
+    /// From here on the signals no longer end this process. This also works where the shell that started us set them to
+    /// be ignored, as it does for background jobs.
     package static func take() -> AsyncStream<ProcessSignal> {
-        // nohup(1) ignores the closing of the terminal, and means it.
-        let wanted: [ProcessSignal] = isIgnored(.hangUp) ? [.interrupt, .terminate] : [.interrupt, .terminate, .hangUp]
-        var set = sigset_t()
-        sigemptyset(&set)
-        for signal in wanted { sigaddset(&set, signal.number) }
-        pthread_sigmask(SIG_BLOCK, &set, nil)
-        // A reader of our output that has gone must not end us before everything is stopped.
-        signal(SIGPIPE, SIG_IGN)
         let (stream, continuation) = AsyncStream.makeStream(of: ProcessSignal.self)
-        let blocked = set
+        let read = wake.read
+        guard read >= 0 else { return stream }
         Thread.detachNewThread {
-            var set = blocked
-            var number: Int32 = 0
-            while true {
-                guard sigwait(&set, &number) == 0 else { continue }
-                if let signal = wanted.first(where: { $0.number == number }) { continuation.yield(signal) }
+            var number: UInt8 = 0
+            while Glibc.read(read, &number, 1) == 1 {
+                if let signal = wanted.first(where: { $0.number == Int32(number) }) { continuation.yield(signal) }
             }
         }
+        // nohup(1) ignores the closing of the terminal, and means it.
+        for signal in wanted where signal != .hangUp || !isIgnored(signal) {
+            Glibc.signal(signal.number) { number in
+                // One of the few calls that a signal handler may make (signal-safety(7)).
+                var byte = UInt8(truncatingIfNeeded: number)
+                _ = Glibc.write(wake.write, &byte, 1)
+            }
+        }
+        // A reader of our output that has gone must not end us before everything is stopped.
+        Glibc.signal(SIGPIPE, SIG_IGN)
         return stream
     }
+
+    private static let wanted: [ProcessSignal] = [.interrupt, .terminate, .hangUp]
 
     private static func isIgnored(_ signal: ProcessSignal) -> Bool {
         // /proc/self/status, SigIgn: a mask in hexadecimal, signal 1 in the lowest bit (proc(5)).
@@ -37,3 +38,11 @@ package enum StopSignals {
         return mask & (1 << UInt64(signal.number - 1)) != 0
     }
 }
+
+/// The pipe between the signal handler and the thread that reads it; opened by `take()`, before there is a handler.
+private let wake: (read: Int32, write: Int32) = {
+    var ends: [Int32] = [-1, -1]
+    guard pipe(&ends) == 0 else { return (-1, -1) }
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    return (ends[0], ends[1])
+}()

@@ -10,11 +10,19 @@ struct PartitionProgress {
     private var steps: Deque<Step> = []
     /// The first offset that is not handled, once something is.
     private(set) var next: Int64?
+    private var last: Int64?
 
     var isIdle: Bool { steps.isEmpty }
 
-    /// Offsets begin in ascending order.
-    mutating func begin(_ offset: Int64) { steps.append(Step(offset: offset)) }
+    /// Offsets begin in ascending order. One that does not says that the partition is read anew, so what was known is forgotten.
+    mutating func begin(_ offset: Int64) {
+        if let last, offset <= last {
+            steps = []
+            next = nil
+        }
+        last = offset
+        steps.append(Step(offset: offset))
+    }
 
     /// True when `next` has moved.
     mutating func finish(_ offset: Int64) -> Bool {

@@ -4,17 +4,27 @@ package import Postgres
 /// Who did what, for `trionex.audit`: one line beside each mutation, in its transaction.
 package struct Audit {
     private let tx: Transaction
+    private let address: String?
+    private let userAgent: String?
 
-    package init(_ tx: Transaction) { self.tx = tx }
+    /// `address` and `userAgent` are those of the request that caused it; nil for what a program does by itself.
+    package init(_ tx: Transaction, address: String? = nil, userAgent: String? = nil) {
+        self.tx = tx
+        self.address = address
+        self.userAgent = userAgent
+    }
 
     /// - Parameters:
     ///   - action: such as `content.article.publish`.
     ///   - resourceType: such as `article`.
+    ///   - risk: `low`, `medium` or `high`.
     ///   - changed: the new values that matter; never a secret.
-    package func record(_ action: String, _ resourceType: String, _ resourceID: String?, changed: [String: JSONValue] = [:]) throws {
+    package func record(
+        _ action: String, _ resourceType: String, _ resourceID: String?, risk: String = "low", changed: [String: JSONValue] = [:]
+    ) throws {
         try Outbox(tx).append(
             AuditEntryRecorded(
                 action: action, resourceType: resourceType, resourceID: resourceID, actor: tx.caller.principalText, outcome: "allowed",
-                riskLevel: "low", address: nil, userAgent: nil, changed: changed))
+                riskLevel: risk, address: address, userAgent: userAgent, changed: changed))
     }
 }

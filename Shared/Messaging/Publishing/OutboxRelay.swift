@@ -16,6 +16,7 @@ package final class OutboxRelay: Service, Sendable {
     package struct Limits: Sendable {
         /// Events published together.
         package var batch = 1_000
+        package var batchBytes = 8_388_608
         /// How long a commit of another replica can go unnoticed.
         package var poll: Duration = .milliseconds(250)
         /// How long after a relay has died another takes over.
@@ -98,7 +99,8 @@ package final class OutboxRelay: Service, Sendable {
                 case .idle:
                     await housekeeping()
                     await signal.sleep(atMost: limits.poll)
-                case .notOurs: await signal.sleep(atMost: limits.leaseRetry)
+                // Commits here are no reason to ask: whoever has the lease sees them, and asking writes.
+                case .notOurs: try? await Task.sleep(for: limits.leaseRetry)
                 }
             } catch {
                 if Task.isCancelled { return }
@@ -152,7 +154,7 @@ package final class OutboxRelay: Service, Sendable {
         let rows = try await database.platform(PlatformWork("outbox relay")) { tx -> [OutboxRow]? in
             let queue = OutboxQueue(tx: tx)
             if needsLease, try !queue.lease(holder, for: limits.lease) { return nil }
-            return try queue.unsent(limits.batch, source: source)
+            return try queue.unsent(limits.batch, bytes: limits.batchBytes, source: source)
         }
         if needsLease { state.withLock { $0.leasedUntil = rows == nil ? nil : now + limits.lease } }
         return rows

@@ -57,12 +57,15 @@ struct OutboxQueue {
         try tx.execute("DELETE FROM outbox_lease WHERE holder = \(holder)")
     }
 
-    /// The oldest that are not published.
-    func unsent(_ most: Int, source: String) throws -> [OutboxRow] {
+    /// The oldest that are not published, up to the one that exceeds `bytes`.
+    func unsent(_ most: Int, bytes: Int, source: String) throws -> [OutboxRow] {
         try tx.query(
             """
-            SELECT position, id, tenant_id, topic, type, subject, actor, traceparent, occurred_at, payload FROM outbox \
-            WHERE sent_at IS NULL ORDER BY position LIMIT \(most)
+            SELECT position, id, tenant_id, topic, type, subject, actor, traceparent, occurred_at, payload FROM \
+            (SELECT position, id, tenant_id, topic, type, subject, actor, traceparent, occurred_at, payload, \
+            sum(octet_length(payload)) OVER (ORDER BY position) - octet_length(payload) AS before FROM outbox \
+            WHERE sent_at IS NULL ORDER BY position LIMIT \(most)) AS oldest \
+            WHERE before < \(bytes) ORDER BY position
             """
         ).map { try OutboxRow($0, source: source) }
     }

@@ -61,7 +61,9 @@ struct Roles {
         let me: String = try connection.query("SELECT current_user::text AS me").first?("me") ?? ""
         let rows = try connection.query("SELECT rolsuper AS yes FROM pg_roles WHERE rolname = current_user")
         let isSuper: Bool = try rows.first?("yes") ?? false
-        if try !isSuper && !isMember(of: owner, member: me) { try retrying("GRANT \(try quoted(owner)) TO CURRENT_USER") }
+        if try !isSuper && !isMember(of: owner, member: me) {
+            try retrying("GRANT \(try quoted(owner)) TO CURRENT_USER")
+        }
         try connection.script("CREATE SCHEMA IF NOT EXISTS \(try quoted(service)) AUTHORIZATION \(try quoted(owner))")
     }
 
@@ -82,7 +84,8 @@ struct Roles {
             """)
         guard known.isEmpty else { return }
         let database: String = try connection.query("SELECT current_database()::text AS name").first?("name") ?? ""
-        try retrying("ALTER ROLE \(try quoted(service)) IN DATABASE \(try quoted(database)) SET search_path = \(try quoted(service)), public")
+        let role = try quoted(service)
+        try retrying("ALTER ROLE \(role) IN DATABASE \(try quoted(database)) SET search_path = \(role), public")
     }
 
     /// `tuple concurrently updated` (XX000) is the server's answer to two changes of one role at once.

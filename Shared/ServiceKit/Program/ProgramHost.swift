@@ -126,34 +126,37 @@ package final class ProgramHost: Sendable {
         return ServiceGroup(configuration: configuration)
     }
 
-    /// The port that is listened on, once it is.
-    package func port() async -> Int { await bound.value() }
+    /// The port that is listened on, once it is; nil when the program ended before it listened.
+    package func port() async -> Int? { await bound.value() }
+
+    /// Says that the program has ended, to those who still wait for its port.
+    package func ended() { bound.set(nil) }
 }
 
-/// A port that is known once the server listens.
+/// A port that is known once the server listens, or once it is certain that it never will.
 private final class BoundPort: Sendable {
     private struct State {
-        var port: Int?
-        var waiting: [CheckedContinuation<Int, Never>] = []
+        var port: Int??
+        var waiting: [CheckedContinuation<Int?, Never>] = []
     }
     private let state = Mutex(State())
 
-    func set(_ port: Int) {
+    func set(_ port: Int?) {
         let waiting = state.withLock { state in
-            state.port = port
+            state.port = .some(port)
             defer { state.waiting = [] }
             return state.waiting
         }
         for continuation in waiting { continuation.resume(returning: port) }
     }
 
-    func value() async -> Int {
+    func value() async -> Int? {
         await withCheckedContinuation { continuation in
-            let port = state.withLock { state -> Int? in
+            let known = state.withLock { state -> Int?? in
                 if state.port == nil { state.waiting.append(continuation) }
                 return state.port
             }
-            if let port { continuation.resume(returning: port) }
+            if let known { continuation.resume(returning: known) }
         }
     }
 }

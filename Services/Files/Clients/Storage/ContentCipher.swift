@@ -38,7 +38,8 @@ struct ContentCipher: Sendable {
         self.header = header
         context = header + Self.bytes(content.tenant.uuid) + Self.bytes(content.file.uuid)
         key = HKDF<SHA256>.deriveKey(
-            inputKeyMaterial: tenantKey, salt: header.suffix(Self.saltBytes), info: Data("trionex file content 1".utf8), outputByteCount: 32)
+            inputKeyMaterial: tenantKey, salt: header.suffix(Self.saltBytes), info: Data("trionex file content 1".utf8), outputByteCount: 32
+        )
     }
 
     private static var prefix: Data { Data(magic) + withUnsafeBytes(of: UInt32(chunkBytes).bigEndian) { Data($0) } }

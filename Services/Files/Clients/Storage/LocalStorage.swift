@@ -3,7 +3,7 @@ import Foundation
 import NIOPosix
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// Content in a directory of this machine, or of a volume that several replicas share.

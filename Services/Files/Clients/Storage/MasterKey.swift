@@ -4,7 +4,7 @@ import Foundation
 import Logging
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// The key that wraps every organization's data keys (AES-256-GCM). It never leaves the process.

@@ -23,7 +23,9 @@ struct StorageSweep: Service {
                     let removed = try await sweep()
                     if removed > 0 { logger.notice("leftover content removed", metadata: ["count": "\(removed)"]) }
                 } catch {
-                    if !(error is CancellationError) { logger.warning("leftovers could not be searched for", metadata: ["reason": "\(error)"]) }
+                    if !(error is CancellationError) {
+                        logger.warning("leftovers could not be searched for", metadata: ["reason": "\(error)"])
+                    }
                 }
                 try? await Task.sleep(for: pause)
             }

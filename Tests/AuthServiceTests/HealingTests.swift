@@ -1,0 +1,115 @@
+import AuthService
+import Contracts
+import Foundation
+import NIOHTTP1
+import Postgres
+import ServiceKit
+import TestKit
+import Testing
+import UsersService
+
+/// A registration takes two services; whichever is killed between two steps, it ends whole or not at all.
+@Suite struct HealingTests {
+    private struct Pending: Sendable {
+        let id: UserID
+        let registration: RegistrationRequest
+    }
+
+    /// Leaves a registration as a crash would: the address is kept, users has not been asked.
+    private func cutShort(_ newcomer: Newcomer, _ stack: AuthStack) async throws -> Pending {
+        let alone = try await stack.another(["TRIONEX_USERS_URL": AuthStack.nowhere])
+        let response = try await alone.client(token: nil).post("/api/v1/auth/register", newcomer.registration)
+        #expect(response.status == 503)
+        #expect(response.headers.contains(name: "retry-after"))
+        try await alone.stop()
+        let email = newcomer.email
+        let found = try await stack.auth.database.first(
+            Query("SELECT id, registration FROM accounts WHERE email = \(email) AND status = 'pending'") { row in
+                let registration: JSONB<RegistrationRequest> = try row("registration")
+                return Pending(id: try row("id"), registration: registration.value)
+            }, as: .anonymous(in: .platform))
+        return try #require(found)
+    }
+
+    private func registeredEvents(_ tenant: TenantID, _ stack: AuthStack) async throws -> Int {
+        try await stack.auth.outbox(tenant).filter { $0.type == UserRegistered.type }.count
+    }
+
+    @Test("with users away the answer is 503, and trying again later completes the same registration")
+    func retried() async throws {
+        let stack = try await AuthStack.shared.value
+        let newcomer = Newcomer()
+        let pending = try await cutShort(newcomer, stack)
+        let login = try await stack.auth.client(token: nil).post("/api/v1/auth/login", newcomer.signIn)
+        #expect(login.status == 409)
+        #expect(login.problem == "registration-pending")
+        let person = try await stack.register(newcomer)
+        #expect(person.status == 201)
+        #expect(person.user == pending.id)
+        #expect(person.tenant == pending.registration.organizationID)
+        #expect(try await registeredEvents(person.tenant, stack) == 1)
+    }
+
+    @Test("somebody else cannot take over a registration that was cut short")
+    func notTakenOver() async throws {
+        let stack = try await AuthStack.shared.value
+        let newcomer = Newcomer()
+        _ = try await cutShort(newcomer, stack)
+        let response = try await stack.auth.client(token: nil).post(
+            "/api/v1/auth/register", ["email": .string(newcomer.email), "password": "quite another password"])
+        #expect(response.status == 409)
+        #expect(response.problem == "email-taken")
+    }
+
+    @Test("the worker completes a registration that died before users was asked")
+    func healedBeforeUsers() async throws {
+        let stack = try await AuthStack.shared.value
+        let newcomer = Newcomer()
+        let pending = try await cutShort(newcomer, stack)
+        let healer = try await stack.another(["TRIONEX_AUTH_COMPLETION_SECONDS": "1"])
+        try await healer.eventually("sign-in works") {
+            try await healer.client(token: nil).post("/api/v1/auth/login", newcomer.signIn).status == 200
+        }
+        #expect(try await registeredEvents(pending.registration.organizationID, stack) == 1)
+        try await healer.stop()
+    }
+
+    @Test("the worker completes a registration that died after users had answered, and announces it once")
+    func healedAfterUsers() async throws {
+        let stack = try await AuthStack.shared.value
+        let newcomer = Newcomer()
+        let pending = try await cutShort(newcomer, stack)
+        let body = try JSON.decode(JSONValue.self, from: try JSON.encode(pending.registration))
+        let made = try await stack.program(.auth, of: stack.users).put("/internal/v1/registrations/\(pending.id)", body)
+        #expect(made.status == 200)
+        let healer = try await stack.another(["TRIONEX_AUTH_COMPLETION_SECONDS": "1"])
+        try await healer.eventually("sign-in works") {
+            try await healer.client(token: nil).post("/api/v1/auth/login", newcomer.signIn).status == 200
+        }
+        #expect(try await registeredEvents(pending.registration.organizationID, stack) == 1)
+        let announced = try await stack.users.outbox(pending.registration.organizationID).map(\.type)
+        #expect(announced.filter { $0 == OrganizationCreated.type }.count == 1)
+        try await healer.stop()
+    }
+
+    @Test("the worker removes a registration that users refuses, and the address is free")
+    func removed() async throws {
+        let stack = try await AuthStack.shared.value
+        let first = try await stack.register()
+        var newcomer = Newcomer()
+        newcomer.name = "Others"
+        let taken: JSONValue = [
+            "email": .string(newcomer.email), "password": .string(newcomer.password),
+            "organization": ["name": "Others", "slug": .string(first.newcomer.slug)],
+        ]
+        let alone = try await stack.another(["TRIONEX_USERS_URL": AuthStack.nowhere])
+        #expect(try await alone.client(token: nil).post("/api/v1/auth/register", taken).status == 503)
+        try await alone.stop()
+        let healer = try await stack.another(["TRIONEX_AUTH_COMPLETION_SECONDS": "1"])
+        try await healer.eventually("nobody has the address") {
+            try await healer.client(token: nil).post("/api/v1/auth/login", newcomer.signIn).problem == "wrong-credentials"
+        }
+        try await healer.stop()
+        #expect(try await stack.register(newcomer).status == 201)
+    }
+}
