@@ -18,7 +18,7 @@ let rooms: [[Target]] = [
     service("Search"),
 
     // What all that two processes must agree on.
-    shared("Contracts"),
+    shared("Contracts", exclude: ["asyncapi.json"]),
     // Typed clients over the C libraries.
     shared("Postgres", exclude: ["Migrate"], uses: ["CLibPQ", "Contracts", .log, .metrics, .tracing, .lifecycle, .deque, .crypto]),
     shared("Redis", uses: ["CHiredis", "Contracts", .log, .metrics, .lifecycle, .deque]),
@@ -37,7 +37,7 @@ let rooms: [[Target]] = [
     program("trionex-migrate", at: "Shared/Postgres/Migrate", uses: ["Postgres", .arguments, .log]),
     program("trionex-broker", at: "Shared/Kafka/Broker", uses: ["CRdKafka", "Kafka", .arguments]),
     program("trionex-events", at: "Shared/Messaging/Command", uses: ["Messaging", "Postgres", "Kafka", "Contracts", .arguments, .log]),
-    program("trionex-docs", at: "Shared/ServiceKit/Docs", uses: .everyService + ["ServiceKit", "Contracts", .arguments]),
+    program("trionex-docs", at: "Shared/ServiceKit/Docs", uses: .everyService + ["ServiceKit", "Contracts", .log, .arguments]),
 
     // C libraries of the system: a module map and a shim each.
     [
@@ -53,17 +53,17 @@ let rooms: [[Target]] = [
     [
         .target(
             name: "TestKit",
-            dependencies: .kit + ["DevStack", "Kafka", "Redis", .jwt, .cryptoExtras, .nioHTTP1],
+            dependencies: .kit + ["DevStack", "Kafka", .jwt, .cryptoExtras, .nioHTTP1],
             path: "Tests/TestKit", swiftSettings: .strict)
     ],
-    tests("Contracts", of: ["Contracts"]),
-    tests("Postgres", of: ["Postgres", "DevStack"]),
-    tests("Redis", of: ["Redis"]),
+    tests("Contracts", of: []),
+    tests("Postgres", of: []),
+    tests("Redis", of: []),
     tests("Kafka", of: ["Kafka", "DevStack"]),
     tests("Messaging", of: ["Messaging", "Postgres", "Kafka", "DevStack", .tracing]),
     tests("ServiceKit", of: [.jwt, .configuration]),
-    tests("DevStack", of: ["DevStack"]),
-    tests("System", of: .everyService + ["DevStack"]),
+    tests("DevStack", of: []),
+    tests("System", of: .everyService),
     tests("Repository", of: []),
 ]
 
@@ -100,6 +100,11 @@ extension [Target.Dependency] {
     }
 }
 
+/// What every test target may use.
+extension [Target.Dependency] {
+    static var tests: [Target.Dependency] { kit + ["TestKit", "DevStack", "Kafka", .nioHTTP1] }
+}
+
 /// `Services/<Name>`: the library `<Name>Service`, the executable `<name>` and the tests `<Name>ServiceTests`.
 /// `testedWith` names neighbours that its tests start beside it; the service itself never sees them.
 func service(
@@ -107,8 +112,9 @@ func service(
 ) -> [Target] {
     let path = path ?? "Services/\(name)"
     let library: Target.Dependency = .target(name: "\(name)Service")
+    let exclude = ["Main", "README.md"] + (path.hasPrefix("Services/") ? ["openapi.json"] : [])
     return [
-        .target(name: "\(name)Service", dependencies: .kit + uses, path: path, exclude: ["Main"], swiftSettings: .strict),
+        .target(name: "\(name)Service", dependencies: .kit + uses, path: path, exclude: exclude, swiftSettings: .strict),
         .executableTarget(name: name.lowercased(), dependencies: [library, "ServiceKit"], path: "\(path)/Main", swiftSettings: .strict),
     ] + tests("\(name)Service", of: [library] + uses + testedWith)
 }
@@ -132,7 +138,7 @@ func tests(_ name: String, of targets: [Target.Dependency]) -> [Target] {
     return [
         .testTarget(
             name: "\(name)Tests",
-            dependencies: targets + .kit + ["TestKit", "DevStack", "Redis", "Kafka", .nioPosix, .nioHTTP1],
+            dependencies: .tests + targets,
             path: "Tests/\(name)Tests", swiftSettings: .strict)
     ]
 }

@@ -47,8 +47,8 @@ struct PublishingTests {
         #expect(headers["ce_actorid"] == "person:\(user)")
         #expect(headers["traceparent"] == trace)
         #expect(headers["content-type"] == "application/json")
-        #expect(try #require(headers["ce_id"]).dropFirst(14).first == "7", "a UUID of version 7")
-        let time = try #require(Timestamp.date(try #require(headers["ce_time"])))
+        #expect(headers["ce_id"]?.dropFirst(14).first == "7", "a UUID of version 7")
+        let time = try #require(Timestamp.date(headers["ce_time"] ?? ""))
         #expect(abs(time.timeIntervalSinceNow) < 60)
     }
 

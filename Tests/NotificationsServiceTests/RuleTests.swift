@@ -8,9 +8,9 @@ import Testing
 struct RuleTests {
     private let now = Date(timeIntervalSince1970: 1_768_473_000)
 
-    private func mail(_ message: Message) throws -> MailMessage {
+    private func mail(_ message: Message) throws -> OutgoingMail {
         let sender = try #require(MailSender("Trionex <post@trionex.example>"))
-        return MailMessage(delivery: .make(), from: sender, to: EmailAddress(checked: "ada@example.org"), date: now, message: message)
+        return OutgoingMail(delivery: .make(), from: sender, to: EmailAddress(checked: "ada@example.org"), date: now, message: message)
     }
 
     @Test("A mail is ASCII with short lines, and says the same in text and HTML")
@@ -31,7 +31,7 @@ struct RuleTests {
     func messageID() throws {
         let message = Message(subject: "s", text: "t", html: "h")
         let mail = try mail(message)
-        let again = MailMessage(delivery: mail.delivery, from: mail.from, to: mail.to, date: now.addingTimeInterval(60), message: message)
+        let again = OutgoingMail(delivery: mail.delivery, from: mail.from, to: mail.to, date: now.addingTimeInterval(60), message: message)
         #expect(mail.messageID == again.messageID)
     }
 

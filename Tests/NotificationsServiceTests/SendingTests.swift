@@ -1,4 +1,5 @@
 import Contracts
+import DevStack
 import Foundation
 import Messaging
 import Postgres
@@ -27,11 +28,11 @@ struct SendingTests {
             "/api/v1/notifications", request(["subject": "A long subject with Ümläuten that needs more than one encoded word, at least two of them", "body": .string(body)], to: address))
         #expect(response.status == 202)
         #expect(response["deliveries"][0]["status"] == "queued")
-        let mail = try #require(try await post.mails(to: address).first)
+        let mail = try #require(await post.mails(to: address).first)
         #expect(mail.subject == "A long subject with Ümläuten that needs more than one encoded word, at least two of them")
         #expect(mail.body == body)
         try await post.host.eventually("it is marked as sent") { try await post.deliveries(tenant).first?["status"] == "sent" }
-        let delivery = try #require(try await post.deliveries(tenant).first)
+        let delivery = try #require(await post.deliveries(tenant).first)
         #expect(delivery["notificationId"] == response["id"])
         #expect(!delivery["finishedAt"].isNull)
         let kept = try await post.host.database.query(
@@ -49,7 +50,7 @@ struct SendingTests {
         let good: JSONValue = ["heading": "Disk 90% full", "message": "On <db1>.", "link": "https://example.org/a?b=1&c=2"]
         let sent = try await client.post("/api/v1/notifications", request(notice.merging(["data": good]) { $1 }, to: address))
         #expect(sent.status == 202, "\(sent.text)")
-        let mail = try #require(try await post.mails(to: address).first)
+        let mail = try #require(await post.mails(to: address).first)
         #expect(mail.subject == "Disk 90% full")
         #expect(mail.body == "Disk 90% full\n\nOn <db1>.\n\nhttps://example.org/a?b=1&c=2")
 
@@ -91,7 +92,7 @@ struct SendingTests {
         try await post.host.eventually("it has failed", within: .seconds(30)) {
             try await post.deliveries(tenant).first?["status"] == "failed"
         }
-        let delivery = try #require(try await post.deliveries(tenant, "?status=failed").first)
+        let delivery = try #require(await post.deliveries(tenant, "?status=failed").first)
         #expect(delivery["lastError"].string?.hasPrefix("550 5.1.1") == true)
         #expect(delivery["nextAttemptAt"].isNull)
         let failed = try await post.host.outbox(tenant.id).filter { $0.type == NotificationFailed.type }
@@ -107,7 +108,7 @@ struct SendingTests {
         try await post.host.eventually("it was tried twice", within: .seconds(40)) {
             (try await post.deliveries(tenant).first?["attempts"].int ?? 0) >= 2
         }
-        let delivery = try #require(try await post.deliveries(tenant).first)
+        let delivery = try #require(await post.deliveries(tenant).first)
         #expect(delivery["status"] == "queued")
         #expect(delivery["lastError"].string?.hasPrefix("451") == true)
         #expect(try await post.host.outbox(tenant.id).isEmpty)

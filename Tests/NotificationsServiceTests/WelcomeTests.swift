@@ -1,4 +1,5 @@
 import Contracts
+import DevStack
 import Foundation
 import TestKit
 import Testing
@@ -20,7 +21,7 @@ struct WelcomeTests {
         let event = created(address)
         let id = EventID.make()
         for _ in 0..<3 { try await post.host.publish(event, for: tenant.id, eventID: id) }
-        let mail = try #require(try await post.mails(to: address).first)
+        let mail = try #require(await post.mails(to: address).first)
         #expect(mail.from == "post@trionex.example")
         #expect(mail.subject == "Welcome to Trionex, Ada")
         #expect(mail.body.hasPrefix("Hello Ada,\n"))
@@ -66,7 +67,7 @@ struct WelcomeTests {
         let post = try await PostOffice.open()
         let (address, victim) = (PostOffice.address(), PostOffice.address())
         try await post.host.publish(created(address, firstName: "Ada\r\nBcc: \(victim)\r\n\r\nBuy this"), for: tenant.id)
-        let mail = try #require(try await post.mails(to: address).first)
+        let mail = try #require(await post.mails(to: address).first)
         #expect(mail.subject == "Welcome to Trionex, and hello")
         #expect(mail.to == [address])
         #expect(post.sink.messages(to: victim).isEmpty)
@@ -77,7 +78,7 @@ struct WelcomeTests {
         let post = try await PostOffice.open()
         let address = PostOffice.address()
         try await post.host.publish(created(address, firstName: "Zoë <b>Ёлка</b> 🎈"), for: tenant.id)
-        let mail = try #require(try await post.mails(to: address).first)
+        let mail = try #require(await post.mails(to: address).first)
         #expect(mail.subject == "Welcome to Trionex, Zoë <b>Ёлка</b> 🎈")
         #expect(mail.body.contains("Hello Zoë <b>Ёлка</b> 🎈,"))
     }

@@ -117,7 +117,7 @@ struct DeliverMail: Service {
         guard let message = delivery.message, let address = EmailAddress(rawValue: delivery.recipient) else {
             return .failure(DeliveryRefusal("there is nothing to send, or nobody to send it to", isFinal: true))
         }
-        let mail = MailMessage(delivery: delivery.id, from: sender, to: address, date: delivery.createdAt, message: message)
+        let mail = OutgoingMail(delivery: delivery.id, from: sender, to: address, date: delivery.createdAt, message: message)
         do throws(DeliveryRefusal) {
             let content = try mail.content()
             return await mailer.send(MailEnvelope(from: sender.address.rawValue, to: address.rawValue, content: content))

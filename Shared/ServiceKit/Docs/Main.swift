@@ -6,6 +6,7 @@ import ContentService
 import Contracts
 import FilesService
 import Foundation
+import Logging
 import NotificationsService
 import SearchService
 import ServiceKit

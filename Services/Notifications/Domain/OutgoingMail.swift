@@ -27,7 +27,7 @@ struct MailSender: Sendable, Equatable {
 }
 
 /// A mail as it is sent (RFC 5322, RFC 2045 to 2047): text and HTML as alternatives, all of it ASCII.
-struct MailMessage: Sendable {
+struct OutgoingMail: Sendable {
     let delivery: DeliveryID
     let from: MailSender
     let to: EmailAddress
