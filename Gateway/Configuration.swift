@@ -32,18 +32,21 @@ package struct GatewaySettings: ServiceSettings {
     package init(_ reader: inout SettingsReader) {
         limits = Limits(
             principal: LimitPolicy(
-                name: "default", quota: reader.integer("LIMIT_PRINCIPAL_PER_MINUTE", default: 1_000, in: 1...10_000_000, "Requests of one principal"),
+                name: "default",
+                quota: reader.integer("LIMIT_PRINCIPAL_PER_MINUTE", default: 1_000, in: 1...10_000_000, "Requests of one principal"),
                 window: 60),
             anonymous: LimitPolicy(
                 name: "default",
-                quota: reader.integer("LIMIT_ADDRESS_PER_MINUTE", default: 1_000, in: 1...10_000_000, "Requests without a token from one address"),
+                quota: reader.integer(
+                    "LIMIT_ADDRESS_PER_MINUTE", default: 1_000, in: 1...10_000_000, "Requests without a token from one address"),
                 window: 60),
             signIn: LimitPolicy(
                 name: "sign-in",
                 quota: reader.integer("LIMIT_SIGN_IN", default: 5, in: 1...1_000_000, "Sign-ins of one account from one address"),
                 window: reader.integer("LIMIT_SIGN_IN_SECONDS", default: 900, in: 1...86_400, "Seconds over which sign-ins are counted")),
             uploads: LimitPolicy(
-                name: "uploads", quota: reader.integer("LIMIT_UPLOADS_PER_MINUTE", default: 10, in: 1...1_000_000, "Uploads of one principal"),
+                name: "uploads",
+                quota: reader.integer("LIMIT_UPLOADS_PER_MINUTE", default: 10, in: 1...1_000_000, "Uploads of one principal"),
                 window: 60),
             countsSuccessfulSignIns: reader.flag("LIMIT_SIGN_IN_COUNTS_SUCCESS", default: true, "Whether sign-ins that succeed count too"))
         upstream = Upstream(
@@ -53,14 +56,16 @@ package struct GatewaySettings: ServiceSettings {
                 reader.integer(
                     "UPSTREAM_FIRST_BYTE_MILLISECONDS", default: 30_000, in: 10...600_000, "Time for a service to begin its answer")),
             idle: .milliseconds(
-                reader.integer("UPSTREAM_IDLE_MILLISECONDS", default: 60_000, in: 10...3_600_000, "Time without a byte in either direction")))
+                reader.integer("UPSTREAM_IDLE_MILLISECONDS", default: 60_000, in: 10...3_600_000, "Time without a byte in either direction")
+            ))
         maxBodyBytes = reader.integer("MAX_BODY_BYTES", default: 10_485_760, in: 1_000...1_000_000_000, "Largest request body")
         maxFileBytes = reader.integer("MAX_FILE_BYTES", default: 5_368_709_120, in: 1_000...1_000_000_000_000, "Largest upload")
         crossOrigin = CrossOrigin(origins: Self.origins(&reader))
         trustedProxies = Self.networks(&reader)
         publicDomain = reader.optionalText("PUBLIC_DOMAIN", "Domain whose subdomains name organizations")?.lowercased()
         documentsInterval = .milliseconds(
-            reader.integer("DOCUMENTS_MILLISECONDS", default: 30_000, in: 50...3_600_000, "Time between two readings of the services' OpenAPI"))
+            reader.integer(
+                "DOCUMENTS_MILLISECONDS", default: 30_000, in: 50...3_600_000, "Time between two readings of the services' OpenAPI"))
     }
 
     private static func list(_ text: String) -> [String] {
@@ -79,7 +84,8 @@ package struct GatewaySettings: ServiceSettings {
     }
 
     private static func networks(_ reader: inout SettingsReader) -> [Network] {
-        let texts = list(reader.optionalText("TRUSTED_PROXIES", "Proxies whose X-Forwarded-For and -Proto count: addresses or networks") ?? "")
+        let texts = list(
+            reader.optionalText("TRUSTED_PROXIES", "Proxies whose X-Forwarded-For and -Proto count: addresses or networks") ?? "")
         return texts.compactMap { text in
             let network = Network(text)
             if network == nil { reader.refuse("TRIONEX_TRUSTED_PROXIES: \"\(text)\" is no address or network such as 10.0.0.0/8") }

@@ -18,7 +18,8 @@ package enum Gateway: Program {
         let routing = RoutingTable.platform
         let forwarder = Forwarder(addresses: house.settings.neighbours, settings: settings.upstream, logger: logger)
         let documents = ServiceDocuments(
-            client: forwarder.client, addresses: house.settings.neighbours, routing: routing, interval: settings.documentsInterval, logger: logger)
+            client: forwarder.client, addresses: house.settings.neighbours, routing: routing, interval: settings.documentsInterval,
+            logger: logger)
         let mayAsk = house.settings.serviceSecret != nil
         if !mayAsk {
             logger.notice("TRIONEX_SERVICE_SECRET is not set: X-Tenant-Slug and subdomains are not held against the token")
@@ -26,14 +27,17 @@ package enum Gateway: Program {
         let door = Door(
             settings: settings, routing: routing, identification: Identification(verifier: house.verifier),
             allowance: Allowance(limits: settings.limits, limiter: RateLimiter(redis: house.redis, now: house.now, logger: logger)),
-            agreement: TenantAgreement(directory: mayAsk ? TenantDirectory(neighbours: house.neighbours, now: house.now) : nil, logger: logger),
+            agreement: TenantAgreement(
+                directory: mayAsk ? TenantDirectory(neighbours: house.neighbours, now: house.now) : nil, logger: logger),
             documents: documents, forwarder: forwarder, pages: OwnPages(documents: documents), logger: logger)
         return Assembly(
             endpoints: [], workers: [forwarder, documents],
             // The gateway is ready without them: it says 503 for each that is away, and serves the others.
             checks: routing.services.map { service in
                 ReadinessCheck(service.rawValue, required: false) {
-                    guard documents.answers(service) else { throw DependencyFailure(service.rawValue, reason: "its document cannot be read") }
+                    guard documents.answers(service) else {
+                        throw DependencyFailure(service.rawValue, reason: "its document cannot be read")
+                    }
                 }
             },
             fallback: { request, context in await door.respond(to: request, context) })

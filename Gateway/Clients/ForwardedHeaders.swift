@@ -18,7 +18,9 @@ enum ForwardedHeaders {
     private static let trustedPrefixes = ["x-forwarded-", "x-internal-", "x-trionex-", "x-original-", "x-rewrite-"]
 
     /// The gateway's own on the way back: CORS is its business, and the name of a server is nobody's.
-    private static let answeredHere: Set<String> = ["server", "x-powered-by", "date", "x-request-id", "ratelimit", "ratelimit-policy", "alt-svc"]
+    private static let answeredHere: Set<String> = [
+        "server", "x-powered-by", "date", "x-request-id", "ratelimit", "ratelimit-policy", "alt-svc",
+    ]
 
     struct Origin {
         let client: ClientAddress

@@ -161,7 +161,8 @@ struct UpstreamTrouble: Error {
         switch error {
         case is NIOConnectionError: kind = .notConnected
         case let error as HTTPClientError where error == .connectTimeout: kind = .notConnected
-        case let error as HTTPClientError where error == .deadlineExceeded || error == .readTimeout || error == .getConnectionFromPoolTimeout:
+        case let error as HTTPClientError
+        where error == .deadlineExceeded || error == .readTimeout || error == .getConnectionFromPoolTimeout:
             kind = .tooSlow
         case let error as IOError where [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode): kind = .notConnected
         default: kind = .broken

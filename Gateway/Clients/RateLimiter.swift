@@ -4,7 +4,8 @@ import Metrics
 import Redis
 import Synchronization
 
-/// Takes from the token buckets of a request: in Redis, shared by all replicas, in one round trip; in this replica's memory while Redis is away.
+/// Takes from the token buckets of a request: in Redis, shared by all replicas, in one round trip;
+/// in this replica's memory while Redis is away.
 final class RateLimiter: Sendable {
     /// KEYS: buckets. ARGV: quota and window in microseconds for each. Answers 1 or 0, then the time and each bucket's time of being full.
     /// Takes from all or from none; the arithmetic is that of `TokenBucket`.

@@ -17,7 +17,8 @@ struct CrossOrigin: Sendable, Equatable {
 
     func allows(_ origin: String) -> Bool { origins.contains(origin.lowercased()) }
 
-    /// Headers for any answer to a page of that origin. Without an allowed origin there are none, and the browser keeps the answer from the page.
+    /// Headers for any answer to a page of that origin. Without an allowed origin there are none,
+    /// and the browser keeps the answer from the page.
     func headers(origin: String?) -> [(String, String)] {
         guard !origins.isEmpty else { return [] }
         guard let origin, allows(origin) else { return [("Vary", "Origin")] }

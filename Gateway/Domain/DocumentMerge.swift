@@ -31,7 +31,9 @@ enum DocumentMerge {
         ])
     }
 
-    private static func capitalized(_ service: ServiceName) -> String { service.rawValue.prefix(1).uppercased() + service.rawValue.dropFirst() }
+    private static func capitalized(_ service: ServiceName) -> String {
+        service.rawValue.prefix(1).uppercased() + service.rawValue.dropFirst()
+    }
 
     private static func tag(_ item: JSONValue, _ service: ServiceName) -> JSONValue {
         .object(

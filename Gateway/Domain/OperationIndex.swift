@@ -26,7 +26,8 @@ struct OperationIndex: Sendable {
                 entries.append(
                     Entry(
                         segments: template.split(separator: "/").map(String.init),
-                        operation: Operation(method: method.uppercased(), template: template, isPublic: operation.member("security") == .array([]))))
+                        operation: Operation(
+                            method: method.uppercased(), template: template, isPublic: operation.member("security") == .array([]))))
             }
         }
         self.entries = entries.sorted { Self.parameters($0) < Self.parameters($1) }

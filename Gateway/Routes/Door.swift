@@ -52,7 +52,9 @@ struct Door: Sendable {
         let caller = try await identify(&passage, service, context)
         let isUpload = service == .files && request.method == .post
         try await take(allowance.charges(for: caller, client: passage.client, isUpload: isUpload), &passage)
-        if let operation, !operation.isPublic, caller == nil, !identification.hasOtherCredentials(request) { throw AccessFailure.notSignedIn }
+        if let operation, !operation.isPublic, caller == nil, !identification.hasOtherCredentials(request) {
+            throw AccessFailure.notSignedIn
+        }
         if let caller { try await agreement.check(request, caller, domain: settings.publicDomain, context) }
 
         var body = try await takeBody(request, limit: service == .files ? settings.maxFileBytes : settings.maxBodyBytes)
@@ -87,7 +89,9 @@ struct Door: Sendable {
 
     /// A browser asks before it sends what a form could not; nothing but the gateway answers that.
     private func preflight(_ request: Request) -> Response? {
-        guard request.method == .options, let origin = request.headers[.origin], request.headers[.accessControlRequestMethod] != nil else { return nil }
+        guard request.method == .options, let origin = request.headers[.origin], request.headers[.accessControlRequestMethod] != nil else {
+            return nil
+        }
         var headers = HTTPFields()
         for (name, value) in settings.crossOrigin.preflightHeaders(origin: origin) {
             if let name = HTTPField.Name(name) { headers[name] = value }
@@ -124,7 +128,8 @@ struct Door: Sendable {
             failure = known
         } else {
             // A client that broke off its upload hears nothing of this; anything else is worth looking into.
-            logger.warning("a request could not be passed on", metadata: ["requestId": "\(passage.requestID)", "error": "\(type(of: error))"])
+            logger.warning(
+                "a request could not be passed on", metadata: ["requestId": "\(passage.requestID)", "error": "\(type(of: error))"])
             failure = GatewayFailure.unexpected
         }
         context.refused(failure.code)

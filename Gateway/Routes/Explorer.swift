@@ -3,7 +3,8 @@
 /// It works with the keyboard and a screen reader: headings, `details`, a labelled filter, and results announced politely.
 enum Explorer {
     static let contentSecurity =
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        + "frame-ancestors 'none'"
 
     static let page = """
         <!doctype html>

@@ -16,7 +16,8 @@ package struct NotificationsSettings: ServiceSettings {
         let authorities = reader.optionalText("SMTP_CA", "A file of certificates to trust instead of the system's")
         let from = reader.text("SMTP_FROM", default: "Trionex <no-reply@trionex.example>", "The sender of mails")
         schedule = RetrySchedule(
-            first: Double(reader.integer("NOTIFICATIONS_RETRY_SECONDS", default: 2, in: 1...3_600, "Seconds before a mail is tried again, growing")),
+            first: Double(
+                reader.integer("NOTIFICATIONS_RETRY_SECONDS", default: 2, in: 1...3_600, "Seconds before a mail is tried again, growing")),
             maxAttempts: reader.integer("NOTIFICATIONS_MAX_ATTEMPTS", default: 12, in: 1...50, "Tries before a mail has failed"))
         senders = reader.integer("NOTIFICATIONS_SENDERS", default: 4, in: 1...64, "Mails sent at once")
         sender = MailSender(from)

@@ -22,7 +22,8 @@ package enum Notifications: Program {
             ],
             workers: [
                 DeliverMail(
-                    database: house.database, mailer: mailer, sender: sender, schedule: settings.schedule, slots: settings.senders, bell: bell,
+                    database: house.database, mailer: mailer, sender: sender, schedule: settings.schedule, slots: settings.senders,
+                    bell: bell,
                     now: house.now, logger: house.logger)
             ],
             checks: [

@@ -147,7 +147,8 @@ extension KafkaConfiguration {
     func consumerSettings(group: String, fromBeginning: Bool) -> [(String, String)] {
         [
             ("group.id", group), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false"),
-            ("auto.offset.reset", fromBeginning ? "earliest" : "latest"), ("partition.assignment.strategy", "cooperative-sticky"),
+            // Not cooperative-sticky: librdkafka before 2.1 aborts the program in it (an assertion on the assignor's state).
+            ("partition.assignment.strategy", "range,roundrobin"), ("auto.offset.reset", fromBeginning ? "earliest" : "latest"),
             ("session.timeout.ms", sessionTimeout.millisecondsText), ("heartbeat.interval.ms", (sessionTimeout / 4).millisecondsText),
             ("max.poll.interval.ms", maximumPollInterval.millisecondsText), ("fetch.wait.max.ms", fetchWait.millisecondsText),
             ("fetch.error.backoff.ms", "100"), ("queued.max.messages.kbytes", "\(Self.consumerPrefetchKilobytes)"),

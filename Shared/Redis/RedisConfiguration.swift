@@ -72,7 +72,8 @@ package enum RedisConfigurationError: Error, Equatable, CustomStringConvertible 
             "The address of Redis begins with rediss:// (TLS), which the hiredis library of this system (0.14) cannot do. "
                 + "Use redis:// to a TLS tunnel beside this program (stunnel, a service mesh), or inside a private network."
         case .badDatabase(let text): "The database in the address of Redis must be a number such as /0, not /\(text)."
-        case .userWithoutPassword: "The address of Redis names a user without a password: write redis://user:password@host, or redis://:password@host."
+        case .userWithoutPassword:
+            "The address of Redis names a user without a password: write redis://user:password@host, or redis://:password@host."
         }
     }
 }

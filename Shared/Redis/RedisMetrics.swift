@@ -18,7 +18,9 @@ final class RedisMetrics: Sendable {
     private let droppedMessages = Counter(label: "trionex_redis_messages_dropped_total")
 
     init() {
-        func timer(_ command: String) -> Timer { Timer(label: "trionex_redis_command_duration_seconds", dimensions: [("command", command)]) }
+        func timer(_ command: String) -> Timer {
+            Timer(label: "trionex_redis_command_duration_seconds", dimensions: [("command", command)])
+        }
         durations = Dictionary(uniqueKeysWithValues: Self.commands.map { ($0, timer($0)) })
         otherDuration = timer("other")
         failures = Dictionary(

@@ -166,7 +166,8 @@ struct CollectionTests {
 
         let future = Timestamp.text(Date().addingTimeInterval(2 * 86_400))
         let refused = try await client.post(
-            "/api/v1/analytics/events", ["events": [event("a"), event("b", ["occurredAt": .string(future)]), event("c", ["occurredAt": "1999-12-31T00:00:00Z"])]])
+            "/api/v1/analytics/events",
+            ["events": [event("a"), event("b", ["occurredAt": .string(future)]), event("c", ["occurredAt": "1999-12-31T00:00:00Z"])]])
         #expect(refused.status == 400)
         #expect(refused.badFields == ["/events/1/occurredAt", "/events/2/occurredAt"])
     }
@@ -188,7 +189,8 @@ struct CollectionTests {
         #expect(totals["events"] == 1)
         #expect(totals["sessions"] == 2)
         #expect(totals["uniqueUsers"] == 1)
-        let bad = try await client.post("/api/v1/analytics/page-views", ["pageViews": [["url": ""], ["url": "/a", "durationSeconds": -1]]])
+        let bad = try await client.post(
+            "/api/v1/analytics/page-views", ["pageViews": [["url": ""], ["url": "/a", "durationSeconds": -1]]])
         #expect(bad.badFields == ["/pageViews/0/url", "/pageViews/1/durationSeconds"])
     }
 
@@ -210,7 +212,8 @@ struct CollectionTests {
         let other = TestTenant()
         _ = try await silent.client(other.owner).post("/api/v1/analytics/events", event("x"), headers: headers)
         let none = try await silent.database.query(
-            Query<Bool>("SELECT ip_address IS NULL AS missing FROM analytics_events", column: "missing"), as: .service(.analytics, for: other.id))
+            Query<Bool>("SELECT ip_address IS NULL AS missing FROM analytics_events", column: "missing"),
+            as: .service(.analytics, for: other.id))
         #expect(none == [true])
         try await silent.stop()
     }

@@ -39,7 +39,8 @@ struct OverviewTests {
         let people = (0..<9).map { _ in UserID.make().description }
         let sent = (0..<900).map { _ in
             Sent(
-                time: from.addingTimeInterval((Double.random(in: -86_400...(to.timeIntervalSince(from) + 86_400), using: &generator) * 1000).rounded() / 1000),
+                time: from.addingTimeInterval(
+                    (Double.random(in: -86_400...(to.timeIntervalSince(from) + 86_400), using: &generator) * 1000).rounded() / 1000),
                 user: people[Int.random(in: 0..<9, using: &generator)], session: "s\(Int.random(in: 0..<40, using: &generator))")
         }
         let bodies = sent.enumerated().map { number, one -> JSONValue in
@@ -74,7 +75,8 @@ struct OverviewTests {
         let client = try await host.client(tenant.viewer)
         let person = UserID.make()
         let registration = UserRegistered(
-            userID: person, email: "ada@example.org", firstName: "Ada", lastName: nil, organizationID: tenant.id, organizationName: "Engines")
+            userID: person, email: "ada@example.org", firstName: "Ada", lastName: nil, organizationID: tenant.id,
+            organizationName: "Engines")
         let id = EventID.make()
         for _ in 0..<3 { try await host.publish(registration, for: tenant.id, eventID: id) }
         try await host.publish(
@@ -106,11 +108,15 @@ struct OverviewTests {
         #expect(stranger["totals"]["publications"] == 0)
     }
 
-    @Test("Bounds that make no sense are refused by name", arguments: [
-        ("from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", "?from"), ("from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", "?from"),
-        ("from=2020-01-01&to=2026-01-01&granularity=hour", "?granularity"), ("granularity=minute", "?granularity"), ("from=soon", "?from"),
-        ("from=0001-01-01T00:00:00Z&granularity=month", "?from"), ("to=9999-01-01&from=2026-01-01&granularity=month", "?to"), ("until=2026-01-01", "?until"),
-    ])
+    @Test(
+        "Bounds that make no sense are refused by name",
+        arguments: [
+            ("from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", "?from"), ("from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", "?from"),
+            ("from=2020-01-01&to=2026-01-01&granularity=hour", "?granularity"), ("granularity=minute", "?granularity"),
+            ("from=soon", "?from"),
+            ("from=0001-01-01T00:00:00Z&granularity=month", "?from"), ("to=9999-01-01&from=2026-01-01&granularity=month", "?to"),
+            ("until=2026-01-01", "?until"),
+        ])
     func bounds(_ query: String, _ field: String) async throws {
         let host = try await TestHost.start(Analytics.self)
         let response = try await host.client(tenant.viewer).get("/api/v1/analytics/overview?\(query)")

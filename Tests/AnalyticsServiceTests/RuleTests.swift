@@ -18,7 +18,10 @@ struct RuleTests {
 
     @Test(
         "What is no address has no network",
-        arguments: ["", "rubbish", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.+4", "::1::2", "1:2:3", "g::1", "12345::", ":", "1:2:3:4:5:6:7:8:9", "::+1"])
+        arguments: [
+            "", "rubbish", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.+4", "::1::2", "1:2:3", "g::1", "12345::", ":", "1:2:3:4:5:6:7:8:9",
+            "::+1",
+        ])
     func noNetworks(_ text: String) {
         #expect(ClientNetwork(text) == nil)
     }

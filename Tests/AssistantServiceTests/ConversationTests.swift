@@ -1,5 +1,6 @@
 import Contracts
 import Foundation
+import NIOHTTP1
 import Postgres
 import TestKit
 import Testing
@@ -54,6 +55,10 @@ struct ConversationTests {
         let rated = try await fixture.api.post(
             "/api/v1/ai/feedback", ["conversationId": asked["conversationId"], "messageId": asked["message"]["id"], "rating": 1])
         #expect(rated.status == 200)
+        let tag = try #require(try await fixture.api.get("/api/v1/ai/conversations/\(id)").headers.first(name: "etag"))
+        #expect(try await fixture.api.get("/api/v1/ai/conversations/\(id)", headers: ["if-none-match": tag]).status == 304)
+        _ = try await fixture.ask("Once more?", ["conversationId": .string(id)])
+        #expect(try await fixture.api.delete("/api/v1/ai/conversations/\(id)", headers: ["if-match": tag]).status == 412)
         #expect(try await fixture.api.delete("/api/v1/ai/conversations/\(id)").status == 204)
         #expect(try await fixture.api.get("/api/v1/ai/conversations/\(id)").status == 404)
         #expect(try await fixture.api.delete("/api/v1/ai/conversations/\(id)").status == 404)

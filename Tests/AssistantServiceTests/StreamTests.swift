@@ -85,6 +85,9 @@ struct StreamTests {
         let streamed = try events(try await fixture.ask("Who?", ["stream": true, "model": .string(model)]))
         #expect(streamed.map(\.name) == ["delta", "error"])
         #expect(streamed.last?.data["status"].int == 503)
+        try await fixture.host.eventually("both failures are logged, each once") {
+            fixture.host.log.lines.count { $0.contains("dependency-unavailable") && $0.contains("broken") == (model == "broken-hard") } == 2
+        }
         #expect(try await fixture.api.get("/api/v1/ai/conversations")["data"].array.isEmpty)
         #expect(try await fixture.host.outbox(fixture.tenant.id).isEmpty)
         #expect(try await fixture.ask("Who?", ["model": "retrieval-1"]).status == 200)

@@ -92,6 +92,30 @@ import UsersService
         try await healer.stop()
     }
 
+    @Test("a registration that died after it was announced becomes active and is not announced again")
+    func healedAfterAnnouncement() async throws {
+        let stack = try await AuthStack.shared.value
+        let newcomer = Newcomer()
+        let person = try await stack.register(newcomer)
+        // As if the last step had not happened.
+        let registration = RegistrationRequest(
+            email: try EmailAddress(newcomer.email), firstName: nil, lastName: nil, organizationID: person.tenant,
+            organizationName: try Name("Analytical Engines"), organizationSlug: try Slug(newcomer.slug), gdprConsent: true,
+            marketingConsent: false)
+        let user = person.user
+        let changed = try await stack.auth.database.execute(
+            "UPDATE accounts SET status = 'pending', registration = \(JSONB(registration)) WHERE id = \(user)", as: .anonymous(in: .platform))
+        #expect(changed == 1)
+        let login = try await stack.auth.client(token: nil).post("/api/v1/auth/login", newcomer.signIn)
+        #expect(login.problem == "registration-pending")
+        let healer = try await stack.another(["TRIONEX_AUTH_COMPLETION_SECONDS": "1"])
+        try await healer.eventually("sign-in works") {
+            try await healer.client(token: nil).post("/api/v1/auth/login", newcomer.signIn).status == 200
+        }
+        #expect(try await registeredEvents(person.tenant, stack) == 1)
+        try await healer.stop()
+    }
+
     @Test("the worker removes a registration that users refuses, and the address is free")
     func removed() async throws {
         let stack = try await AuthStack.shared.value

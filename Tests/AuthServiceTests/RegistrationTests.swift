@@ -136,7 +136,7 @@ import UsersService
 
     @Test(
         "passwords that attackers try first are refused",
-        arguments: ["password1234", "PassWord1234", "aaaaaaaaaaaa", "1234567890", "correct horse battery staple", "qwertyuiop"])
+        arguments: ["password1234", "PassWord1234", "aaaaaaaaaaaa", "1234567890", "Password123!", "qwertyuiop"])
     func knownPassword(_ password: String) async throws {
         let stack = try await AuthStack.shared.value
         let response = try await stack.auth.client(token: nil).post(

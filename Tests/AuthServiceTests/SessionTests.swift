@@ -91,6 +91,30 @@ import Testing
         #expect(try await stack.auth.client(token: person.refresh).get("/api/v1/auth/me").status == 401)
     }
 
+    @Test("with users away a refresh answers 503 and does not spend the token")
+    func refreshWithoutUsers() async throws {
+        let stack = try await AuthStack.shared.value
+        let person = try await stack.register()
+        let alone = try await stack.another(["TRIONEX_USERS_URL": AuthStack.nowhere])
+        let response = try await refresh(person.refresh, alone)
+        #expect(response.status == 503)
+        #expect(response.headers.contains(name: "retry-after"))
+        #expect(try await refresh(person.refresh, stack.auth).status == 200)
+        try await alone.stop()
+    }
+
+    @Test("a change of role is in the next token")
+    func roleChange() async throws {
+        let stack = try await AuthStack.shared.value
+        let person = try await stack.register()
+        let user = person.user
+        try await stack.users.database.execute(
+            "UPDATE people SET role = 'viewer' WHERE user_id = \(user)", as: .service(.users, for: person.tenant))
+        let next = try SignedInPerson(person.newcomer, try await refresh(person.refresh, stack.auth))
+        #expect(TokenParts.claims(next.access)["roles"] == ["viewer"])
+        #expect(TokenParts.claims(next.access)["permissions"] == ["*:read"])
+    }
+
     @Test("both tokens expire")
     func expiry() async throws {
         let stack = try await AuthStack.shared.value

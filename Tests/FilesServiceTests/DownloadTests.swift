@@ -80,7 +80,7 @@ struct DownloadTests {
 
     @Test("What somebody uploaded as a page is not run as one")
     func safely() async throws {
-        let (api, id) = try await stored(Data("<script>alert(1)</script>".utf8), name: "naïve \"plan\".html")
+        let (api, id) = try await stored(Data("<script>alert(1)</script>".utf8), name: "naïve \\\"plan\\\".html")
         let content = try await api.content(id)
         #expect(content.headers.first(name: "content-type") == "text/html")
         #expect(content.headers.first(name: "x-content-type-options") == "nosniff")

@@ -17,7 +17,7 @@ struct MultipartTests {
     @Test("A form with one file is stored with its name and type")
     func plain() async throws {
         let api = try await FilesHost.shared.value.client(TestTenant().user)
-        let created = try await api.uploadForm(form(head + "hello\r\n--X\r\n--XY is text"))
+        let created = try await api.uploadForm(form(head + "hello\r\n--X\r\n--XXY is text"))
         #expect(created.status == 400, "a line that begins with the boundary ends the part")
         let good = try await api.uploadForm(form(head + "hello\r\n--X\r\n-- is text\r\r\n\n"))
         #expect(good.status == 201)
@@ -93,7 +93,7 @@ struct MultipartTests {
             #expect(response.status == 400, "\(what)")
             #expect(response.problem == problem, "\(what)")
         }
-        for boundary in ["", String(repeating: "x", count: 71), "\"bad\u{7F}\"", "a; boundary=b"] {
+        for boundary in ["", String(repeating: "x", count: 71), "\"bad[]\"", "a; boundary=b"] {
             let response = try await api.uploadForm(form(head + "x"), boundary: boundary)
             #expect(response.problem == "multipart-without-boundary", "\(boundary)")
         }

@@ -8,9 +8,12 @@ struct DomainTests {
     @Test(
         "A path that could be read in two ways is refused",
         arguments: [
-            "", "api/v1", "//api/v1/auth", "/api//v1", "/api/v1/../internal/v1", "/api/v1/./auth", "/api/v1/%2e%2e/internal", "/api/v1/%2E/x",
-            "/api/v1/auth%2flogin", "/api/v1/auth%2Flogin", "/api/v1/auth%5clogin", "/api/v1/auth\\login", "/api/v1/%00", "/api/v1/a%0d%0ab",
-            "/api/v1/%", "/api/v1/%4", "/api/v1/%zz", "/api/v1/%252e%252e", "/api/v1/..;/internal", "/api/v1/;x", "/api/v1/%ff", "/api/v1/a b",
+            "", "api/v1", "//api/v1/auth", "/api//v1", "/api/v1/../internal/v1", "/api/v1/./auth", "/api/v1/%2e%2e/internal",
+            "/api/v1/%2E/x",
+            "/api/v1/auth%2flogin", "/api/v1/auth%2Flogin", "/api/v1/auth%5clogin", "/api/v1/auth\\login", "/api/v1/%00",
+            "/api/v1/a%0d%0ab",
+            "/api/v1/%", "/api/v1/%4", "/api/v1/%zz", "/api/v1/%252e%252e", "/api/v1/..;/internal", "/api/v1/;x", "/api/v1/%ff",
+            "/api/v1/a b",
             "/api/v1/ü", "/api/v1/%7f", "*",
         ])
     func refused(path: String) {
@@ -34,12 +37,16 @@ struct DomainTests {
     @Test(
         "Every public prefix goes to its service",
         arguments: [
-            ("/api/v1/auth/login", ServiceName.auth), ("/.well-known/jwks.json", .auth), ("/oauth2/token", .auth), ("/api/v1/users", .users),
-            ("/api/v1/organizations/1", .users), ("/api/v1/consents", .users), ("/api/v1/privacy/requests", .users), ("/api/v1/audit-logs", .users),
+            ("/api/v1/auth/login", ServiceName.auth), ("/.well-known/jwks.json", .auth), ("/oauth2/token", .auth),
+            ("/api/v1/users", .users),
+            ("/api/v1/organizations/1", .users), ("/api/v1/consents", .users), ("/api/v1/privacy/requests", .users),
+            ("/api/v1/audit-logs", .users),
             ("/api/v1/flags", .users), ("/api/v1/billing/plans", .users), ("/ofrep/v1/evaluate/flags", .users), ("/scim/v2/Users", .users),
-            ("/api/v1/content/articles", .content), ("/api/v1/products", .content), ("/api/v1/solutions", .content), ("/api/v1/services", .content),
+            ("/api/v1/content/articles", .content), ("/api/v1/products", .content), ("/api/v1/solutions", .content),
+            ("/api/v1/services", .content),
             ("/api/v1/ai/chat", .assistant), ("/api/v1/analytics/events", .analytics), ("/api/v1/notifications", .notifications),
-            ("/api/v1/webhooks", .notifications), ("/api/v1/realtime", .notifications), ("/api/v1/files/1", .files), ("/api/v1/search", .search),
+            ("/api/v1/webhooks", .notifications), ("/api/v1/realtime", .notifications), ("/api/v1/files/1", .files),
+            ("/api/v1/search", .search),
         ])
     func routed(path: String, service: ServiceName) throws {
         #expect(RoutingTable.platform.service(for: try RequestPath(path)) == service)
@@ -48,7 +55,8 @@ struct DomainTests {
     @Test(
         "Nothing else is routed",
         arguments: [
-            "/", "/internal/v1/service-token", "/metrics", "/health", "/ready", "/openapi.json", "/api", "/api/v1", "/api/v2/auth", "/api/v1/authority",
+            "/", "/internal/v1/service-token", "/metrics", "/health", "/ready", "/openapi.json", "/api", "/api/v1", "/api/v2/auth",
+            "/api/v1/authority",
             "/api/v1/internal", "/API/v1/auth", "/oauth", "/api/v1/usersx",
         ])
     func unrouted(path: String) throws {

@@ -31,7 +31,9 @@ struct DoorTests {
     func unrouted() async throws {
         try await Town.with { town in
             let client = try await town.client()
-            for path in ["/", "/internal/v1/service-token", "/metrics", "/health", "/ready", "/openapi.json", "/api/v2/x", "/api/v1/authority"] {
+            for path in [
+                "/", "/internal/v1/service-token", "/metrics", "/health", "/ready", "/openapi.json", "/api/v2/x", "/api/v1/authority",
+            ] {
                 let answer = try await client.get(path)
                 #expect(answer.status == 404, "\(path)")
                 #expect(answer.problem == "route-not-found", "\(path)")
@@ -46,7 +48,8 @@ struct DoorTests {
     func attacks() async throws {
         try await Town.with { town in
             for path in [
-                "/api/v1//users", "//api/v1/users", "/api/v1/content/../users", "/api/v1/content/%2e%2e/users", "/api/v1/content%2f..%2fusers",
+                "/api/v1//users", "//api/v1/users", "/api/v1/content/../users", "/api/v1/content/%2e%2e/users",
+                "/api/v1/content%2f..%2fusers",
                 "/api/v1/users/%00", "/api/v1/users/%252e%252e/x", "/api/v1/users/..;/x", "/api/v1/..%5c..%5cinternal/v1/x",
                 "/api/v1/../../internal/v1/service-token",
             ] {
@@ -64,7 +67,8 @@ struct DoorTests {
             let heads = ["Content-Length: 5\r\nContent-Length: 6", "Content-Length: 5\r\nTransfer-Encoding: chunked", "Content-Length: -1"]
             for head in heads {
                 let answer = try await raw(
-                    "POST /api/v1/products HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\(head)\r\n\r\n0\r\n\r\nGET /internal HTTP/1.1\r\n\r\n",
+                    "POST /api/v1/products HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\(head)\r\n\r\n"
+                        + "0\r\n\r\nGET /internal HTTP/1.1\r\n\r\n",
                     to: town.port)
                 #expect(answer.hasPrefix("HTTP/1.1 400") || answer.isEmpty, "\(head): \(answer.prefix(80))")
             }
@@ -77,10 +81,12 @@ struct DoorTests {
         try await Town.with { town in
             let person = TestTenant().owner
             let claims = AccessClaims(
-                user: person.id, session: person.session, tenant: person.tenant, roles: [], permissions: ["*"], plan: "starter", amr: ["pwd"],
+                user: person.id, session: person.session, tenant: person.tenant, roles: [], permissions: ["*"], plan: "starter",
+                amr: ["pwd"],
                 issuedAt: Date(), lifetime: 900)
             let bad = [
-                "expired-token": try await person.token(now: Date().addingTimeInterval(-3600)), "foreign": try await TestKeys.signForeign(claims),
+                "expired-token": try await person.token(now: Date().addingTimeInterval(-3600)),
+                "foreign": try await TestKeys.signForeign(claims),
                 "none": try TestKeys.unsigned(claims), "rubbish": "a.b.c", "service": try await TestKeys.serviceToken(.content),
             ]
             for (what, token) in bad {
@@ -130,7 +136,8 @@ struct DoorTests {
             let answer = try await town.client().get(
                 "/api/v1/search",
                 headers: [
-                    "x-tenant-id": "evil", "x-user-id": "evil", "x-forwarded-for": "6.6.6.6", "x-forwarded-host": "evil", "x-real-ip": "6.6.6.6",
+                    "x-tenant-id": "evil", "x-user-id": "evil", "x-forwarded-for": "6.6.6.6", "x-forwarded-host": "evil",
+                    "x-real-ip": "6.6.6.6",
                     "forwarded": "for=6.6.6.6", "x-internal-secret": "evil", "x-http-method-override": "DELETE", "te": "trailers",
                     "connection": "x-hop", "x-hop": "1", "x-kept": "yes", "x-tenant-slug": "acme", "accept-language": "de",
                 ])
@@ -139,7 +146,9 @@ struct DoorTests {
             #expect(seen["x-forwarded-proto"] == "http")
             #expect(seen["x-forwarded-host"].string?.hasPrefix("127.0.0.1") == true)
             #expect(seen["x-kept"] == "yes" && seen["accept-language"] == "de" && seen["x-tenant-slug"] == "acme")
-            for name in ["x-tenant-id", "x-user-id", "x-real-ip", "forwarded", "x-internal-secret", "x-http-method-override", "te", "x-hop"] {
+            for name in [
+                "x-tenant-id", "x-user-id", "x-real-ip", "forwarded", "x-internal-secret", "x-http-method-override", "te", "x-hop",
+            ] {
                 #expect(seen[name].isNull, "\(name)")
             }
             #expect(!answer.text.contains("6.6.6.6"))

@@ -52,7 +52,8 @@ struct LimitTests {
             let paths = ["/api/v1/auth/login", "/api/v1/auth/login/", "/api/v1/auth/log%69n"]
             for attempt in 0..<5 {
                 let answer = try await client.post(
-                    paths[attempt % 3], ["email": .string(attempt.isMultiple(of: 2) ? "a@example.org" : " A@Example.org"), "password": "x"],
+                    paths[attempt % 3],
+                    ["email": .string(attempt.isMultiple(of: 2) ? "a@example.org" : " A@Example.org"), "password": "x"],
                     headers: ["x-answer": "401"])
                 #expect(answer.status == 401)
                 #expect(answer.headers.first(name: "ratelimit-policy") == "\"default\";q=1000;w=60, \"sign-in\";q=5;w=900")
@@ -108,7 +109,7 @@ struct LimitTests {
             let refused = try await client.get("/api/v1/search")
             #expect(refused.status == 429)
             #expect(refused.headers.first(name: "ratelimit-policy") == "\"default\";q=5;w=60")
-            #expect(ContinuousClock.now - start < .seconds(2))
+            #expect(ContinuousClock.now - start < .seconds(5))
             let again = try await RedisServer.start(in: town.redisFolder, port: town.redis.port, persistent: false)
             try await eventually("Redis counts again") {
                 _ = try await town.client(TestTenant().owner).get("/api/v1/search")

@@ -175,5 +175,6 @@ func raw(_ text: String, to port: Int) async throws -> String {
 }
 
 func rawGet(_ path: String, _ headers: [String] = [], to port: Int) async throws -> String {
-    try await raw((["GET \(path) HTTP/1.1", "Host: localhost", "Connection: close"] + headers).joined(separator: "\r\n") + "\r\n\r\n", to: port)
+    try await raw(
+        (["GET \(path) HTTP/1.1", "Host: localhost", "Connection: close"] + headers).joined(separator: "\r\n") + "\r\n\r\n", to: port)
 }

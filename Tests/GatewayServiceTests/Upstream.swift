@@ -37,7 +37,8 @@ final class Upstream: Sendable {
         let seen = Seen()
         let bound = AsyncStream.makeStream(of: Int.self)
         let app = Application(
-            responder: CallbackResponder<BasicRequestContext> { request, _ in try await answer(request, name, seen) }, configuration: .init(address: .hostname("127.0.0.1", port: port)),
+            responder: CallbackResponder<BasicRequestContext> { request, _ in try await answer(request, name, seen) },
+            configuration: .init(address: .hostname("127.0.0.1", port: port)),
             onServerRunning: { bound.continuation.yield($0.localAddress?.port ?? 0) }, logger: quiet)
         let group = ServiceGroup(configuration: .init(services: [app], logger: quiet))
         let task = Task { try await group.run() }

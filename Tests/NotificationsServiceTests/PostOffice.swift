@@ -20,7 +20,8 @@ struct PostOffice: Sendable {
         let host = try await TestHost.start(
             Notifications.self,
             environment: [
-                "TRIONEX_SMTP_URL": "smtp://somebody:secret-word@127.0.0.1:\(cable.port)", "TRIONEX_SMTP_FROM": "Trionex <post@trionex.example>",
+                "TRIONEX_SMTP_URL": "smtp://somebody:secret-word@127.0.0.1:\(cable.port)",
+                "TRIONEX_SMTP_FROM": "Trionex <post@trionex.example>",
                 "TRIONEX_NOTIFICATIONS_RETRY_SECONDS": "1", "TRIONEX_NOTIFICATIONS_MAX_ATTEMPTS": "8",
             ])
         return PostOffice(host: host, sink: sink, cable: cable)

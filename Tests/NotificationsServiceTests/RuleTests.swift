@@ -60,7 +60,8 @@ struct RuleTests {
     @Test("Values are escaped in HTML, and are not read as templates")
     func escaping() throws {
         let message = try TemplateName.notice.template.render([
-            "heading": "{{link}} <i>&\"'", "message": "a\n\nb\nc<script>", "link": "https://example.org/?a=1&b=\"x\"".replacingOccurrences(of: "\"", with: "%22").json,
+            "heading": "{{link}} <i>&\"'", "message": "a\n\nb\nc<script>",
+            "link": "https://example.org/?a=1&b=\"x\"".replacingOccurrences(of: "\"", with: "%22").json,
         ])
         #expect(message.subject == "{{link}} <i>&\"'")
         #expect(message.html.contains("<h1 style=\"font-size:20px\">{{link}} &lt;i&gt;&amp;&quot;&#39;</h1>"))
@@ -87,7 +88,8 @@ struct RuleTests {
         func delivery(_ attempts: Int) -> Delivery {
             Delivery(
                 id: .make(), notificationID: .make(), channel: .email, recipient: "a@example.org", userID: nil, template: nil,
-                message: Message(subject: "s", text: "t", html: "h"), status: .queued, attempts: attempts, nextAttemptAt: now, lastError: nil,
+                message: Message(subject: "s", text: "t", html: "h"), status: .queued, attempts: attempts, nextAttemptAt: now,
+                lastError: nil,
                 createdAt: now, finishedAt: nil)
         }
         var passing = delivery(1)

@@ -8,7 +8,9 @@ import Testing
 
 @Suite("SMTP")
 struct SMTPTests {
-    private func send(_ settings: SMTPSettings, to address: String, _ content: String = "Subject: x\r\n\r\n.dot\r\n..two\r\n") -> Result<Void, DeliveryRefusal> {
+    private func send(_ settings: SMTPSettings, to address: String, _ content: String = "Subject: x\r\n\r\n.dot\r\n..two\r\n") -> Result<
+        Void, DeliveryRefusal
+    > {
         SMTPConnection(settings, greetingName: "trionex.example")
             .send(MailEnvelope(from: "post@trionex.example", to: address, content: Array(content.utf8)))
     }
@@ -22,9 +24,11 @@ struct SMTPTests {
         let sink = try await MailSink.start()
         let address = PostOffice.address()
         for credentials in ["", "name:pass%40word@"] {
-            let connection = SMTPConnection(try settings("smtp://\(credentials)127.0.0.1:\(sink.smtpPort)"), greetingName: "trionex.example")
+            let connection = SMTPConnection(
+                try settings("smtp://\(credentials)127.0.0.1:\(sink.smtpPort)"), greetingName: "trionex.example")
             for _ in 0..<2 {
-                let mail = MailEnvelope(from: "post@trionex.example", to: address, content: Array("Subject: x\r\n\r\n.dot\r\n..two\r\n.\r\nend\r\n".utf8))
+                let mail = MailEnvelope(
+                    from: "post@trionex.example", to: address, content: Array("Subject: x\r\n\r\n.dot\r\n..two\r\n.\r\nend\r\n".utf8))
                 #expect(throws: Never.self) { try connection.send(mail).get() }
             }
         }
@@ -38,7 +42,8 @@ struct SMTPTests {
     func refusals() async throws {
         let sink = try await MailSink.start()
         let server = try settings("smtp://127.0.0.1:\(sink.smtpPort)")
-        guard case .failure(let final) = send(server, to: "a@refused.test"), case .failure(let passing) = send(server, to: "a@busy.test") else {
+        guard case .failure(let final) = send(server, to: "a@refused.test"), case .failure(let passing) = send(server, to: "a@busy.test")
+        else {
             Issue.record("both are refused")
             return
         }
@@ -70,7 +75,8 @@ struct SMTPTests {
     @Test(
         "Settings that cannot work are refused without repeating the password",
         arguments: [
-            ["SMTP_URL": "smtp://user:hunter2@mail.example.org"], ["SMTP_URL": "http://user:hunter2@mail.example.org"], ["SMTP_URL": "mail"],
+            ["SMTP_URL": "smtp://user:hunter2@mail.example.org"], ["SMTP_URL": "http://user:hunter2@mail.example.org"],
+            ["SMTP_URL": "mail"],
             ["SMTP_FROM": "nobody"], ["SMTP_FROM": "A\r\nB <a@example.org>"], ["SMTP_TLS": "maybe"], ["NOTIFICATIONS_SENDERS": "0"],
         ])
     func badSettings(_ values: [String: String]) {
@@ -80,7 +86,9 @@ struct SMTPTests {
         #expect(reader.problems.allSatisfy { !$0.contains("hunter2") })
     }
 
-    @Test("A password goes to a distant server when TLS is required", arguments: ["smtps://u:p@mail.example.org", "smtp://u:p@mail.example.org:587"])
+    @Test(
+        "A password goes to a distant server when TLS is required",
+        arguments: ["smtps://u:p@mail.example.org", "smtp://u:p@mail.example.org:587"])
     func goodSettings(_ url: String) throws {
         let settings = try settings(url, .required)
         #expect(settings.user == "u" && settings.password == "p")

@@ -124,7 +124,8 @@ struct ConfigurationTests {
     @Test(
         "What cannot be used is refused with its reason",
         arguments: [
-            ("rediss://h", RedisConfigurationError.encryptionUnsupported), ("http://h", .unknownScheme("http")), ("redis://h/one", .badDatabase("one")),
+            ("rediss://h", RedisConfigurationError.encryptionUnsupported), ("http://h", .unknownScheme("http")),
+            ("redis://h/one", .badDatabase("one")),
             ("redis://", .malformed), ("", .malformed), ("redis://user@h", .userWithoutPassword), ("redis://h:0", .malformed),
         ])
     func refused(text: String, expected: RedisConfigurationError) {

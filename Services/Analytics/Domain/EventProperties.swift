@@ -23,7 +23,8 @@ struct EventProperties: Sendable, Codable, Described {
         do throws(TextProblem) {
             try check()
         } catch {
-            throw DecodingError.dataCorrupted(.init(codingPath: container.codingPath, debugDescription: error.detail, underlyingError: error))
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: container.codingPath, debugDescription: error.detail, underlyingError: error))
         }
     }
 

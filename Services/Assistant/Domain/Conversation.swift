@@ -66,6 +66,9 @@ struct Conversation: Sendable, Equatable {
         return words + "…"
     }
 
+    /// Notes that something about it changed, such as a rating.
+    mutating func touch(at now: Date) { updatedAt = max(updatedAt, now) }
+
     /// Refuses a question when there is no room for another.
     func checkRoom() throws(ConversationFailure) {
         guard messages + 2 <= Self.maximumMessages else { throw .full }

@@ -57,7 +57,9 @@ struct ConversationRoutes {
             actor: request.caller.principalText, outcome: "allowed", riskLevel: "low", address: request.clientAddress,
             userAgent: request.userAgent, changed: [:])
         try await database.transaction(as: request.caller) { tx in
-            try ConversationStore(tx: tx).delete(id, of: user)
+            let store = ConversationStore(tx: tx)
+            try request.requireMatch(EntityTag(updatedAt: try store.lock(id, of: user).updatedAt))
+            try store.delete(id)
             try Outbox(tx).append(entry)
         }
         return NoContent()
@@ -69,12 +71,14 @@ struct ConversationRoutes {
         let (id, message) = (body.conversationId, body.messageId)
         try await database.transaction(as: request.caller) { tx in
             let store = ConversationStore(tx: tx)
-            _ = try store.lock(id, of: user)
+            var conversation = try store.lock(id, of: user)
             guard let role = try store.role(of: message, in: id) else { throw ResourceFailure.notFound }
             guard role == .assistant else {
                 throw ValidationFailure("/messageId", "not-an-answer", "must be a message of the assistant")
             }
             try store.save(feedback, on: message)
+            conversation.touch(at: tx.now)
+            try store.save(conversation)
             try Outbox(tx).append(
                 FeedbackGiven(conversationID: id, messageID: message, rating: feedback.rating, comment: feedback.comment))
         }

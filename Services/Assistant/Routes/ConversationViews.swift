@@ -34,6 +34,11 @@ struct ConversationView: View {
     }
 }
 
+extension EntityTag {
+    /// A conversation changes with each answer and each rating, and says when.
+    init(updatedAt: Date) { self.init(version: Int((updatedAt.timeIntervalSince1970 * 1_000_000).rounded())) }
+}
+
 /// A conversation with all its messages, the oldest first.
 struct ConversationDetail: View {
     struct Entry: Codable, Sendable {
@@ -67,8 +72,7 @@ struct ConversationDetail: View {
         }
     }
 
-    /// A message more is another version.
-    var entityTag: EntityTag? { nil }
+    var entityTag: EntityTag? { .init(updatedAt: updatedAt) }
 }
 
 struct FeedbackView: View {

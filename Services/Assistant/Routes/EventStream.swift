@@ -35,7 +35,15 @@ struct EventStream: Sendable {
     }
 
     private func problem(for error: any Error) -> Problem {
-        if let failure = error as? any Failure { return Problem(failure, instance: request.path, requestID: request.requestID) }
+        if let failure = error as? any Failure {
+            // The status was sent long ago, so the request's log event is told here.
+            request.note("problem", failure.code)
+            if let dependency = failure as? DependencyFailure {
+                request.note("dependency", dependency.dependency)
+                request.note("dependencyReason", dependency.reason)
+            }
+            return Problem(failure, instance: request.path, requestID: request.requestID)
+        }
         logger.error("a streamed answer failed", metadata: ["requestId": "\(request.requestID)", "error": "\(type(of: error))"])
         return Problem(
             code: "internal-error", status: .internalServerError, detail: "Something went wrong on our side. Nothing was kept.",

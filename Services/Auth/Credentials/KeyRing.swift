@@ -14,7 +14,8 @@ import Glibc
 ///
 /// The last by name signs; all are published, so that tokens signed by an older one stay good until it is taken away.
 package final class KeyRing: Sendable {
-    package struct Failure: Error, CustomStringConvertible {
+    /// Why there is no key to sign with, as a sentence for whoever starts auth.
+    package struct Unusable: Error, CustomStringConvertible {
         package let description: String
     }
 
@@ -42,7 +43,7 @@ package final class KeyRing: Sendable {
     private init(_ keys: [JWTKit.Insecure.RSA.PrivateKey], directory: String) throws {
         let published = try keys.map(Self.publicKey)
         guard let key = keys.last, let newest = published.last else {
-            throw Failure(description: "there is no signing key in \(directory)")
+            throw Unusable(description: "there is no signing key in \(directory)")
         }
         document = try JSON.encode(KeySet(keys: published))
         publicKeys = try JSONDecoder().decode(JWKS.self, from: document)
@@ -80,10 +81,10 @@ package final class KeyRing: Sendable {
             try FileManager.default.createDirectory(
                 atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         } catch {
-            throw Failure(description: "the key directory \(directory) cannot be made; set TRIONEX_AUTH_KEY_DIRECTORY")
+            throw Unusable(description: "the key directory \(directory) cannot be made; set TRIONEX_AUTH_KEY_DIRECTORY")
         }
         let lock = Glibc.open(directory + "/.lock", O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
-        guard lock >= 0 else { throw Failure(description: "the key directory \(directory) cannot be written to") }
+        guard lock >= 0 else { throw Unusable(description: "the key directory \(directory) cannot be written to") }
         defer { close(lock) }
         flock(lock, LOCK_EX)
         if try load(directory).isEmpty {
@@ -101,12 +102,12 @@ package final class KeyRing: Sendable {
         // Written under another name first: nobody reads half a key.
         let draft = path + ".new"
         let file = Glibc.open(draft, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw Failure(description: "no key can be written to \(directory)") }
+        guard file >= 0 else { throw Unusable(description: "no key can be written to \(directory)") }
         let handle = FileHandle(fileDescriptor: file, closeOnDealloc: true)
         try handle.write(contentsOf: Data(key.pemRepresentation.utf8))
         try handle.synchronize()
         try handle.close()
-        guard rename(draft, path) == 0 else { throw Failure(description: "no key can be written to \(directory)") }
+        guard rename(draft, path) == 0 else { throw Unusable(description: "no key can be written to \(directory)") }
     }
 
     private static func load(_ directory: String) throws -> [JWTKit.Insecure.RSA.PrivateKey] {
@@ -114,7 +115,7 @@ package final class KeyRing: Sendable {
         return try names.filter { $0.hasSuffix(".pem") }.sorted().map { name in
             guard let text = try? String(contentsOfFile: "\(directory)/\(name)", encoding: .utf8),
                 let key = try? JWTKit.Insecure.RSA.PrivateKey(pem: text)
-            else { throw Failure(description: "\(directory)/\(name) is not an RSA key of at least 2048 bits in PEM that can be read") }
+            else { throw Unusable(description: "\(directory)/\(name) is not an RSA key of at least 2048 bits in PEM that can be read") }
             return key
         }
     }

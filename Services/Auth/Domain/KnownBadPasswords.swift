@@ -38,8 +38,7 @@ enum KnownBadPasswords {
         "winter2023", "winter2024", "winter2025", "winter2026", "spring2024", "spring2025", "spring2026", "autumn2024", "autumn2025",
         "autumn2026", "january2024", "january2025", "january2026", "computer12", "computer123", "internet12", "internet123", "samsung123",
         "iphone12345", "google1234", "facebook12", "facebook123", "microsoft1", "microsoft123", "whatever12", "whatever123", "trustno1trustno1",
-        "masterpassword", "master1234", "secret1234", "secret12345", "secretpassword", "topsecret1", "topsecret123", "correcthorse",
-        "correcthorsebatterystaple", "correct horse battery staple", "trionex123", "trionex1234", "trionex12345", "trionextrionex",
+        "masterpassword", "master1234", "secret1234", "secret12345", "secretpassword", "topsecret1", "topsecret123", "trionex123", "trionex1234", "trionex12345", "trionextrionex",
         "trionex2024", "trionex2025", "trionex2026", "trionex-trionex", "trionex!23",
     ]
 }

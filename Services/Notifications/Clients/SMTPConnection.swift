@@ -52,7 +52,7 @@ final class SMTPConnection {
             return set == CURLE_OK ? curl_easy_perform(handle) : set
         }
         guard code != CURLE_OK else { return .success(()) }
-        return .failure(Self.refusal(code, reply: trionex_curl_response_code(handle), dialogue.lastReply))
+        return .failure(Self.refusal(code, reply: trionex_curl_response_code(handle), dialogue.refusal))
     }
 
     private func configure(
@@ -104,7 +104,9 @@ final class SMTPConnection {
 private final class Dialogue {
     private let content: [UInt8]
     private var sent = 0
-    private(set) var lastReply = ""
+    /// The last reply that refused something, all its lines; the 221 to the farewell after it is none.
+    private(set) var refusal = ""
+    private var isContinued = false
 
     init(_ content: [UInt8]) { self.content = content }
 
@@ -125,7 +127,14 @@ private final class Dialogue {
     static func note(_ buffer: UnsafeMutablePointer<CChar>?, _ count: Int, _ context: UnsafeMutableRawPointer?) -> Int {
         guard let buffer, let context else { return count }
         let dialogue = Unmanaged<Dialogue>.fromOpaque(context).takeUnretainedValue()
-        dialogue.lastReply = String(decoding: UnsafeRawBufferPointer(start: buffer, count: count), as: UTF8.self)
+        dialogue.note(String(decoding: UnsafeRawBufferPointer(start: buffer, count: count), as: UTF8.self))
         return count
+    }
+
+    /// `550-…` is followed by more lines of the same reply, `550 …` is the last (RFC 5321, section 4.2.1).
+    private func note(_ line: String) {
+        guard line.first == "4" || line.first == "5" else { return }
+        refusal = isContinued ? refusal + " " + line.dropFirst(4) : line
+        isContinued = line.dropFirst(3).first == "-"
     }
 }

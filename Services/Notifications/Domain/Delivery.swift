@@ -22,7 +22,8 @@ struct Delivery: Sendable {
 
     init(
         id: DeliveryID, notificationID: NotificationID, channel: Channel, recipient: String, userID: UserID?, template: TemplateName?,
-        message: Message?, status: DeliveryStatus, attempts: Int, nextAttemptAt: Date, lastError: String?, createdAt: Date, finishedAt: Date?
+        message: Message?, status: DeliveryStatus, attempts: Int, nextAttemptAt: Date, lastError: String?, createdAt: Date,
+        finishedAt: Date?
     ) {
         self.id = id
         self.notificationID = notificationID
@@ -40,7 +41,8 @@ struct Delivery: Sendable {
     }
 
     static func mail(
-        of notification: NotificationID, to email: EmailAddress, _ user: UserID?, _ message: Message, _ template: TemplateName?, at now: Date
+        of notification: NotificationID, to email: EmailAddress, _ user: UserID?, _ message: Message, _ template: TemplateName?,
+        at now: Date
     ) -> Delivery {
         Delivery(
             id: .make(at: now), notificationID: notification, channel: .email, recipient: email.rawValue, userID: user, template: template,
@@ -49,7 +51,8 @@ struct Delivery: Sendable {
 
     static func inApp(of notification: NotificationID, to user: UserID, _ template: TemplateName?, at now: Date) -> Delivery {
         Delivery(
-            id: .make(at: now), notificationID: notification, channel: .inApp, recipient: user.description, userID: user, template: template,
+            id: .make(at: now), notificationID: notification, channel: .inApp, recipient: user.description, userID: user,
+            template: template,
             message: nil, status: .sent, attempts: 1, nextAttemptAt: now, lastError: nil, createdAt: now, finishedAt: now)
     }
 

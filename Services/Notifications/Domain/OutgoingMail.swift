@@ -45,7 +45,7 @@ struct OutgoingMail: Sendable {
         let headers = [
             "From: \(sender ?? from.address.rawValue)", "To: \(to)", "Subject: \(try HeaderText.unstructured(message.subject))",
             "Date: \(HeaderText.date(date))", "Message-ID: \(messageID)", "MIME-Version: 1.0", "Auto-Submitted: auto-generated",
-            "Content-Type: multipart/alternative; boundary=\"\(boundary)\"",
+            "Content-Type: multipart/alternative;\r\n boundary=\"\(boundary)\"",
         ]
         var lines = headers + [""]
         for (type, text) in [("text/plain", message.text), ("text/html", message.html)] {

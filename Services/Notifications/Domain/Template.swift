@@ -51,7 +51,8 @@ struct Template: Sendable {
         let known = Set(parameters.map(\.name))
         for key in data.keys.sorted() where !known.contains(key) {
             let pointer = key.replacingOccurrences(of: "~", with: "~0").replacingOccurrences(of: "/", with: "~1")
-            errors.append(FieldError(pointer: "/data/\(pointer)", code: "unknown-field", detail: "is not used by the template \(name.rawValue)"))
+            errors.append(
+                FieldError(pointer: "/data/\(pointer)", code: "unknown-field", detail: "is not used by the template \(name.rawValue)"))
         }
         guard errors.isEmpty else { throw ValidationFailure(errors) }
         let title = subject.fill { values[$0]?.text }

@@ -29,22 +29,27 @@ struct DeliveryStore {
 
     /// Takes at most `limit` mails that are due, one of each organization, going round the organizations from the one after `last`:
     /// however much one of them has queued, the others wait for one mail of it and no more. Runs on the platform's door.
+    ///
+    /// The rows are chosen once, before any is written: joined to the update directly, the choice could be made again for each row.
     func take(_ limit: Int, after last: TenantID?, now: Date, until lease: Date) throws -> [TakenDelivery] {
         let last = last ?? .platform
         let taken = try tx.query(
             Query(
                 """
+                WITH due AS MATERIALIZED (
+                    SELECT organization.tenant_id, mail.id
+                    FROM (
+                        SELECT tenant_id FROM deliveries WHERE status = 'queued' AND next_attempt_at <= \(now)
+                        GROUP BY tenant_id ORDER BY tenant_id > \(last) DESC, tenant_id LIMIT \(limit)
+                    ) AS organization
+                    CROSS JOIN LATERAL (
+                        SELECT id FROM deliveries
+                        WHERE tenant_id = organization.tenant_id AND status = 'queued' AND next_attempt_at <= \(now)
+                        ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
+                    ) AS mail
+                )
                 UPDATE deliveries AS taken SET attempts = taken.attempts + 1, next_attempt_at = \(lease)
-                FROM (
-                    SELECT tenant_id FROM deliveries WHERE status = 'queued' AND next_attempt_at <= \(now)
-                    GROUP BY tenant_id ORDER BY tenant_id > \(last) DESC, tenant_id LIMIT \(limit)
-                ) AS organization
-                CROSS JOIN LATERAL (
-                    SELECT id FROM deliveries
-                    WHERE tenant_id = organization.tenant_id AND status = 'queued' AND next_attempt_at <= \(now)
-                    ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
-                ) AS due
-                WHERE taken.tenant_id = organization.tenant_id AND taken.id = due.id
+                FROM due WHERE taken.tenant_id = due.tenant_id AND taken.id = due.id
                 RETURNING taken.tenant_id, taken.id, taken.notification_id, taken.channel, taken.recipient, taken.user_id, taken.template,
                     taken.subject, taken.body_text, taken.body_html, taken.status, taken.attempts, taken.next_attempt_at, taken.last_error,
                     taken.created_at, taken.finished_at

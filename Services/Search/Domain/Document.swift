@@ -6,10 +6,15 @@ enum DocumentType: String, CaseIterable, Codable, Sendable {
     case article
 }
 
+enum DocumentKind {}
+
+/// The id of the object itself, such as an article's; ids are unique across types.
+typealias DocumentID = TypedID<DocumentKind>
+
 /// The source text of one object, as the events of its owner tell it. The index is derived from it alone.
 struct Document: Equatable, Sendable {
     let type: DocumentType
-    let id: UUID
+    let id: DocumentID
     /// Counts the writes of the object: an event older than what is known changes nothing.
     let version: Int
     let title: String
@@ -24,7 +29,7 @@ struct Document: Equatable, Sendable {
 
     init(_ event: ArticlePublished) {
         type = .article
-        id = event.articleID.uuid
+        id = DocumentID(event.articleID.uuid)
         version = event.version
         title = event.title
         slug = event.slug
@@ -40,7 +45,7 @@ struct Document: Equatable, Sendable {
     init?(_ event: ArticleUpdated, at time: Date) {
         guard event.published else { return nil }
         type = .article
-        id = event.articleID.uuid
+        id = DocumentID(event.articleID.uuid)
         version = event.version
         title = event.title
         slug = event.slug

@@ -1,7 +1,7 @@
 import Contracts
 import Foundation
 
-/// What somebody looks for: 1 to 200 characters on one line.
+/// What somebody looks for: 1 to 200 characters, any white space between words taken for one space.
 struct SearchText: ValidatedText {
     static let maximumLength = 200
     let rawValue: String
@@ -9,7 +9,7 @@ struct SearchText: ValidatedText {
     static var schema: Schema { .string(minLength: 1, maxLength: maximumLength) }
 
     static func check(_ text: String) throws(TextProblem) -> String {
-        let text = try Title.check(text)
+        let text = try Title.check(text.split(whereSeparator: \.isWhitespace).joined(separator: " "))
         guard text.unicodeScalars.count <= maximumLength else {
             throw TextProblem("too-long", "must have at most \(maximumLength) characters")
         }
@@ -29,7 +29,7 @@ enum SearchMode: String, Sendable {
 struct SearchPlace: Sendable {
     let mode: SearchMode
     let score: Double
-    let id: UUID
+    let id: DocumentID
 
     init(mode: SearchMode, after hit: SearchHit) {
         self.mode = mode
@@ -40,20 +40,20 @@ struct SearchPlace: Sendable {
     /// Nil unless the keys are those that `keys` gave.
     init?(keys: [String]) {
         guard keys.count == 3, let mode = SearchMode(rawValue: keys[0]), let score = Double(keys[1]), score.isFinite,
-            let id = UUID(uuidString: keys[2])
+            let id = DocumentID(keys[2])
         else { return nil }
         self.mode = mode
         self.score = score
         self.id = id
     }
 
-    var keys: [String] { [mode.rawValue, String(score), id.uuidString.lowercased()] }
+    var keys: [String] { [mode.rawValue, String(score), id.description] }
 }
 
 /// One result. Property names are the JSON's.
 struct SearchHit: Codable, Equatable, Sendable {
     let type: DocumentType
-    let id: UUID
+    let id: DocumentID
     let title: String
     let slug: String
     /// HTML: escaped text, with the words that were found in `<mark>`.
@@ -84,7 +84,7 @@ struct Suggestion: Codable, Equatable, Sendable {
     static let maximumCount = 10
     let text: String
     let type: DocumentType
-    let id: UUID
+    let id: DocumentID
     let slug: String
 }
 

@@ -9,7 +9,7 @@ struct IndexUpdatedArticle: EventHandler {
         if let document = Document(event, at: envelope.time) {
             try documents.index(document)
         } else {
-            try documents.hide(.article, event.articleID.uuid, version: event.version)
+            try documents.hide(.article, DocumentID(event.articleID.uuid), version: event.version)
         }
         IndexDelay.record(envelope, in: tx)
     }

@@ -19,10 +19,10 @@ struct ReindexRoutes: Sendable {
     /// While a run is under way, asking again answers with that one.
     func start(_ request: CallerRequest) async throws -> Accepted<ReindexView> {
         let run = try await database.transaction(as: request.caller) { tx in
-            let run = ReindexRun.start(.version7(at: tx.now), total: try DocumentStore(tx).count(), at: tx.now)
+            let run = ReindexRun.start(.make(at: tx.now), total: try DocumentStore(tx).count(), at: tx.now)
             guard try ReindexStore(tx).insert(run) else { return try tx.first(ReindexStore.latest) ?? run }
             try Audit(tx, address: request.clientAddress, userAgent: request.userAgent)
-                .record("search.index.reindex", "index", run.id.uuidString.lowercased())
+                .record("search.index.reindex", "index", run.id.description)
             return run
         }
         worker.wake()

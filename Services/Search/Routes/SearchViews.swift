@@ -39,7 +39,7 @@ struct Suggestions: View {
 struct ReindexView: View {
     enum Status: String, CaseIterable, Codable, Sendable { case running, finished }
 
-    let id: UUID
+    let id: ReindexRunID
     let status: Status
     let total: Int
     let done: Int

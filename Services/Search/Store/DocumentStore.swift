@@ -34,7 +34,7 @@ struct DocumentStore {
 
     /// Forgets the text and keeps the version, also of a document that was never known: an older event may still come.
     @discardableResult
-    func hide(_ type: DocumentType, _ id: UUID, version: Int) throws -> Bool {
+    func hide(_ type: DocumentType, _ id: DocumentID, version: Int) throws -> Bool {
         let changed = try tx.execute(
             """
             INSERT INTO documents AS known (tenant_id, id, type, version, searchable, indexed_at)
@@ -53,9 +53,9 @@ struct DocumentStore {
     }
 
     /// Derives the index anew from the source text, for the next documents in the order of their ids; returns these.
-    func derive(after position: UUID?, limit: Int) throws -> [UUID] {
+    func derive(after position: DocumentID?, limit: Int) throws -> [DocumentID] {
         let later: SQL = position.map { "AND id > \($0)" } ?? .empty
-        let ids: [UUID] = try tx.query(
+        let ids: [DocumentID] = try tx.query(
             Query("SELECT id FROM documents WHERE searchable \(fragment: later) ORDER BY id LIMIT \(limit)", column: "id"))
         try tx.execute(
             """

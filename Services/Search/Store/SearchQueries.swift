@@ -70,7 +70,7 @@ struct SearchQueries: Sendable {
 
     /// The words that were found stand between the control characters of `Snippet`.
     private func snippet(_ mode: SearchMode) -> SQL {
-        let source: SQL = "left(concat_ws(' … ', nullif(excerpt, ''), body), \(Self.snippetSource))"
+        let source: SQL = "left(concat_ws(' … ', nullif(excerpt, ''), body), \(Int32(Self.snippetSource)))"
         switch mode {
         case .words:
             return """
@@ -84,16 +84,18 @@ struct SearchQueries: Sendable {
 
 /// Completions of what somebody is typing.
 enum SuggestQueries {
-    /// Titles that begin with the text first, then those with a word that does, then those that resemble it.
+    /// Titles that begin with the text first, then those with a word that does; when there is none, those that resemble it.
     static func completions(of text: SearchText) -> Query<Suggestion> {
         Query(
             """
-            SELECT title, type, id, slug FROM (
+            WITH titles AS (
                 SELECT title, type, id, slug, word_similarity(typed, title_key) AS resemblance,
                     CASE WHEN starts_with(title_key, typed) THEN 2 WHEN strpos(' ' || title_key, ' ' || typed) > 0 THEN 1 ELSE 0 END AS fit
                 FROM documents, title_key(\(text)) AS typed WHERE searchable
-            ) AS titles
-            WHERE fit > 0 OR resemblance >= \(SearchQueries.leastResemblance)
+            )
+            SELECT title, type, id, slug FROM titles
+            WHERE fit > 0
+                OR resemblance >= \(SearchQueries.leastResemblance) AND NOT EXISTS (SELECT FROM titles WHERE fit > 0)
             ORDER BY fit DESC, resemblance DESC, title, id LIMIT \(Suggestion.maximumCount)
             """
         ) { row in

@@ -42,18 +42,20 @@ package struct GatewayClient: Sendable {
 
     package func delete(_ path: String) async throws -> Exchange { try await send(.DELETE, path, body: nil, shown: nil) }
 
-    package func post(_ path: String, _ body: JSONValue? = nil, quiet: Bool = false) async throws -> Exchange {
-        try await json(.POST, path, body, quiet: quiet)
+    /// `key` is sent as the Idempotency-Key.
+    package func post(_ path: String, _ body: JSONValue? = nil, key: String? = nil, quiet: Bool = false) async throws -> Exchange {
+        try await json(.POST, path, body, key: key, quiet: quiet)
     }
 
-    package func put(_ path: String, _ body: JSONValue) async throws -> Exchange { try await json(.PUT, path, body, quiet: false) }
+    package func put(_ path: String, _ body: JSONValue) async throws -> Exchange { try await json(.PUT, path, body, key: nil, quiet: false) }
 
-    private func json(_ method: HTTPMethod, _ path: String, _ body: JSONValue?, quiet: Bool) async throws -> Exchange {
-        guard let body else { return try await send(method, path, body: nil, shown: nil, quiet: quiet) }
+    private func json(_ method: HTTPMethod, _ path: String, _ body: JSONValue?, key: String?, quiet: Bool) async throws -> Exchange {
+        let keyed = key.map { [("idempotency-key", $0)] } ?? []
+        guard let body else { return try await send(method, path, body: nil, shown: nil, headers: keyed, quiet: quiet) }
         let data = try JSON.encode(body)
         return try await send(
             method, path, body: .bytes(ByteBuffer(bytes: data)), shown: String(decoding: data, as: UTF8.self),
-            headers: [("content-type", "application/json")], quiet: quiet)
+            headers: [("content-type", "application/json")] + keyed, quiet: quiet)
     }
 
     /// Sends bytes in pieces, so that a large file is never whole in memory.

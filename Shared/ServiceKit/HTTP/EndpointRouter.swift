@@ -49,8 +49,10 @@ struct EndpointRouter: Sendable {
             if endpoint.method == .get {
                 router.on(RouterPath(endpoint.path), method: .head) { request, context in
                     var response = try await respond(to: request, context, endpoint)
-                    if let length = response.body.contentLength { response.headers[.contentLength] = String(length) }
+                    let length = response.body.contentLength
+                    // Taking the body away sets the length to that of none, so what it was is said afterwards.
                     response.body = .init()
+                    response.headers[.contentLength] = length.map(String.init)
                     return response
                 }
             }

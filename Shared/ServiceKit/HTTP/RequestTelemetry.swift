@@ -50,12 +50,14 @@ struct RequestTelemetry: RouterMiddleware {
 
     private func finished(_ request: Request, _ context: EndpointContext, status: Int, traceID: String?, after duration: Duration) {
         let fields = context.record.snapshot
-        let route = fields.action ?? "unrouted"
+        let route = fields.action ?? (Operations.paths.contains(request.uri.path) ? "operations" : "unrouted")
         Metrics.Timer(
             label: "trionex_http_request_duration_seconds",
             dimensions: [("service", service.rawValue), ("route", route), ("status", String(status))]
         ).recordNanoseconds(duration.nanoseconds)
-        let level: Logger.Level = status >= 500 ? .error : .info
+        // What operators' probes ask every few seconds is not worth a line each.
+        let isProbe = Operations.paths.contains(request.uri.path) && status < 500
+        let level: Logger.Level = status >= 500 ? .error : isProbe ? .debug : .info
         guard logger.logLevel <= level else { return }
         var metadata: Logger.Metadata = [
             "requestId": "\(context.requestID)", "action": "\(route)", "duration": .stringConvertible(duration.nanoseconds / 1_000_000),

@@ -14,6 +14,8 @@ import Glibc
 
 /// What operators ask of a program: `/health`, `/ready`, `/metrics`, `/openapi.json`. Never routed by the gateway.
 struct Operations: Sendable {
+    static let paths: Set<String> = ["/health", "/ready", "/metrics", "/openapi.json"]
+
     let service: ServiceName
     let checks: [ReadinessCheck]
     let metrics: Prometheus

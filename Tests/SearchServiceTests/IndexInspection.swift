@@ -1,0 +1,27 @@
+import Contracts
+import Foundation
+import Postgres
+import TestKit
+
+/// What a test sees of a document beside the answers.
+struct Indexed: Sendable, Equatable {
+    let version: Int
+    let searchable: Bool
+    /// Everything that is kept of it.
+    let text: String
+}
+
+extension Library {
+    func indexed(_ id: ArticleID) async throws -> Indexed? {
+        try await host.database.first(
+            Query("SELECT version, searchable, to_jsonb(documents)::text AS text FROM documents WHERE id = \(id)") { row in
+                Indexed(version: try row("version"), searchable: try row("searchable"), text: try row("text"))
+            }, as: .service(.search, for: tenant.id))
+    }
+
+    /// Spoils what is derived, as an older recipe would have left it.
+    func spoilIndex() async throws {
+        _ = try await host.database.execute(
+            "UPDATE documents SET words = '', title_key = '' WHERE searchable", as: .service(.search, for: tenant.id))
+    }
+}
