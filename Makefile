@@ -10,7 +10,7 @@ CONFIGURATION ?= debug
 BIN := .build/$(CONFIGURATION)
 SOURCES := Package.swift Gateway Services Shared Tests
 
-.PHONY: help run stop status demo logs test lint lint-format lint-imports lint-docs format docs service clean packages programs
+.PHONY: help run bench stop status demo logs test lint lint-format lint-imports lint-docs format docs service clean packages programs
 
 help: ## List these commands
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -26,6 +26,12 @@ status: ## Say what runs and how much memory it has
 
 demo: packages programs ## Play the journey through all services (AGAIN=1 looks whether the last one's things are still there)
 	@exec $(BIN)/trionex-dev with -- trionex-demo --gateway {gateway} --mail {mail} $(if $(AGAIN),--again) $(ARGS)
+
+bench: packages ## Measure the stated figures, in a release build, each beside its peer (ARGS=--seconds=10)
+	@command -v wrk >/dev/null || Shared/DevStack/install-packages.sh wrk
+	swift build --configuration release
+	@TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE=10000000 .build/release/trionex-dev with -- trionex-bench \
+		--gateway {gateway} --database {database} $(ARGS)
 
 logs: ## Follow the programs' logs (NAME=content for one)
 	@exec tail -n 20 -F .run/logs/$(or $(NAME),*).log

@@ -14,7 +14,7 @@ let rooms: [[Target]] = [
     service("Assistant"),
     service("Analytics"),
     service("Notifications", uses: ["CCurl"]),
-    service("Files", uses: [.nioFileSystem]),
+    service("Files"),
     service("Search"),
 
     // What all that two processes must agree on.
@@ -31,9 +31,10 @@ let rooms: [[Target]] = [
         .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .log, .metrics, .coreMetrics, .tracing, .lifecycle, .signals, .configuration, .httpTypes,
     ]),
     // The programs behind `make run`.
-    shared("DevStack", exclude: ["Main", "Demo", "install-packages.sh"], uses: ["Contracts", .crypto, .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .httpClient]),
+    shared("DevStack", exclude: ["Main", "Demo", "Bench", "install-packages.sh"], uses: ["Contracts", .crypto, .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .httpClient]),
     program("trionex-dev", at: "Shared/DevStack/Main", uses: ["DevStack", .arguments]),
     program("trionex-demo", at: "Shared/DevStack/Demo", uses: ["DevStack", .arguments, .httpClient, .nioCore, .nioFoundation, .crypto]),
+    program("trionex-bench", at: "Shared/DevStack/Bench", uses: ["DevStack", "Contracts", "Postgres", .log, .arguments]),
     program("trionex-migrate", at: "Shared/Postgres/Migrate", uses: ["Postgres", .arguments, .log]),
     program("trionex-broker", at: "Shared/Kafka/Broker", uses: ["CRdKafka", "Kafka", .arguments]),
     program("trionex-events", at: "Shared/Messaging/Command", uses: ["Messaging", "Postgres", "Kafka", "Contracts", .arguments, .log]),
@@ -163,7 +164,6 @@ extension Target.Dependency {
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
     static let nioFoundation = product(name: "NIOFoundationCompat", package: "swift-nio")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
-    static let nioFileSystem = product(name: "_NIOFileSystem", package: "swift-nio")
     static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
     static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let tracing = product(name: "Tracing", package: "swift-distributed-tracing")

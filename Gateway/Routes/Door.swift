@@ -38,9 +38,12 @@ struct Door: Sendable {
     private func pass(_ passage: inout Passage, _ context: EndpointContext) async throws -> Response {
         let request = passage.request
         let path = try RequestPath(request.uri.path)
-        if let answer = preflight(request) { return answer }
+        if let answer = preflight(request) {
+            context.name(action: "preflight")
+            return answer
+        }
         if let page = pages.page(for: path, request.method) {
-            context.name(action: "\(request.method.rawValue) \(request.uri.path)")
+            context.name(action: "\(request.method.rawValue) /\(path.segments.joined(separator: "/"))")
             let charges = allowance.charges(for: nil, client: passage.client, isUpload: false)
             try await take(charges, &passage)
             return page

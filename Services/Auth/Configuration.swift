@@ -32,7 +32,8 @@ package struct AuthSettings: ServiceSettings {
         lockOut = LockOut(
             threshold: reader.integer("AUTH_LOCKOUT_FAILURES", default: 5, in: 2...100, "Failed sign-ins before the first lock"),
             first: TimeInterval(reader.integer("AUTH_LOCKOUT_FIRST_SECONDS", default: 30, in: 1...3_600, "Seconds of the first lock")),
-            longest: TimeInterval(reader.integer("AUTH_LOCKOUT_LONGEST_SECONDS", default: 900, in: 1...86_400, "Seconds of the longest lock")))
+            longest: TimeInterval(
+                reader.integer("AUTH_LOCKOUT_LONGEST_SECONDS", default: 900, in: 1...86_400, "Seconds of the longest lock")))
         completionAge = TimeInterval(
             reader.integer("AUTH_COMPLETION_SECONDS", default: 30, in: 1...3_600, "Age of a registration cut short before it is finished"))
     }

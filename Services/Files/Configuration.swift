@@ -9,7 +9,9 @@ package struct FilesSettings: ServiceSettings {
     let sweepPause: Duration
 
     package init(_ reader: inout SettingsReader) {
-        directory = reader.text("FILES_DIRECTORY", default: "data/files", "Directory that holds the sealed content")
+        let path = reader.text("FILES_DIRECTORY", default: "data/files", "Directory that holds the sealed content")
+        // The key file's name is made from it, and must not come to lie inside.
+        directory = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
         limits = StorageLimits(
             uploadBytes: reader.integer(
                 "FILES_MAX_UPLOAD_BYTES", default: 5_000_000_000, in: 1...1_000_000_000_000, "Largest file, in bytes"),

@@ -10,6 +10,8 @@ packages=(
     libpq-dev libhiredis-dev librdkafka-dev libargon2-dev libcurl4-openssl-dev libxml2-dev zlib1g-dev
     pkg-config util-linux
 )
+# What a command needs beyond that, such as wrk for make bench.
+packages+=("$@")
 
 if ! command -v dpkg-query >/dev/null; then
     echo "trionex: this is not Debian or Ubuntu; make sure that these are installed: ${packages[*]}" >&2

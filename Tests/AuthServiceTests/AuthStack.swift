@@ -18,11 +18,14 @@ struct AuthStack: Sendable {
     static let secret = "the secret of the tests' platform"
     /// Cheap hashes: what a real one costs is the business of PasswordTests.
     static let cheap = ["TRIONEX_AUTH_ARGON2_MEMORY_KIB": "64", "TRIONEX_AUTH_ARGON2_PASSES": "1", "TRIONEX_SERVICE_SECRET": secret]
-    /// Nobody listens here.
-    static let nowhere = "http://127.0.0.1:1"
-
     /// Shared by the tests that need no settings of their own.
     static let shared = Task { try await start() }
+
+    /// An auth whose users answers 503 to everything: it has no keys to tell anybody apart with.
+    static let withoutUsers = Task {
+        let users = try await TestHost.start(Users.self, environment: ["TRIONEX_JWKS": "/nonexistent/jwks.json"])
+        return try await shared.value.another(["TRIONEX_USERS_URL": users.url])
+    }
 
     private static func start() async throws -> AuthStack {
         let directory = NSTemporaryDirectory() + "trionex-auth-keys-\(UUID().uuidString)"

@@ -9,7 +9,9 @@ import Testing
 import UsersService
 
 /// A registration takes two services; whichever is killed between two steps, it ends whole or not at all.
-@Suite struct HealingTests {
+///
+/// One after the other: the worker of one test would complete the registrations of another.
+@Suite(.serialized) struct HealingTests {
     private struct Pending: Sendable {
         let id: UserID
         let registration: RegistrationRequest
@@ -17,11 +19,10 @@ import UsersService
 
     /// Leaves a registration as a crash would: the address is kept, users has not been asked.
     private func cutShort(_ newcomer: Newcomer, _ stack: AuthStack) async throws -> Pending {
-        let alone = try await stack.another(["TRIONEX_USERS_URL": AuthStack.nowhere])
+        let alone = try await AuthStack.withoutUsers.value
         let response = try await alone.client(token: nil).post("/api/v1/auth/register", newcomer.registration)
         #expect(response.status == 503)
         #expect(response.headers.contains(name: "retry-after"))
-        try await alone.stop()
         let email = newcomer.email
         let found = try await stack.auth.database.first(
             Query("SELECT id, registration FROM accounts WHERE email = \(email) AND status = 'pending'") { row in
@@ -104,7 +105,8 @@ import UsersService
             marketingConsent: false)
         let user = person.user
         let changed = try await stack.auth.database.execute(
-            "UPDATE accounts SET status = 'pending', registration = \(JSONB(registration)) WHERE id = \(user)", as: .anonymous(in: .platform))
+            "UPDATE accounts SET status = 'pending', registration = \(JSONB(registration)) WHERE id = \(user)",
+            as: .anonymous(in: .platform))
         #expect(changed == 1)
         let login = try await stack.auth.client(token: nil).post("/api/v1/auth/login", newcomer.signIn)
         #expect(login.problem == "registration-pending")
@@ -126,9 +128,8 @@ import UsersService
             "email": .string(newcomer.email), "password": .string(newcomer.password),
             "organization": ["name": "Others", "slug": .string(first.newcomer.slug)],
         ]
-        let alone = try await stack.another(["TRIONEX_USERS_URL": AuthStack.nowhere])
+        let alone = try await AuthStack.withoutUsers.value
         #expect(try await alone.client(token: nil).post("/api/v1/auth/register", taken).status == 503)
-        try await alone.stop()
         let healer = try await stack.another(["TRIONEX_AUTH_COMPLETION_SECONDS": "1"])
         try await healer.eventually("nobody has the address") {
             try await healer.client(token: nil).post("/api/v1/auth/login", newcomer.signIn).problem == "wrong-credentials"

@@ -114,7 +114,9 @@ import Testing
     @Test("a wrong secret, no secret and an unknown program are refused alike")
     func refuses() async throws {
         let stack = try await AuthStack.shared.value
-        for (service, secret) in [("gateway", "wrong"), ("gateway", ""), ("gateway", AuthStack.secret + " "), ("intruder", AuthStack.secret)] {
+        for (service, secret) in [
+            ("gateway", "wrong"), ("gateway", ""), ("gateway", AuthStack.secret + " "), ("intruder", AuthStack.secret),
+        ] {
             let response = try await ask(stack.auth, service, secret)
             #expect(response.status == 401)
             #expect(response.problem == "wrong-service-secret")

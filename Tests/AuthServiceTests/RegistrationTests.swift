@@ -126,7 +126,10 @@ import UsersService
         let stack = try await AuthStack.shared.value
         let response = try await stack.auth.client(token: nil).post(
             "/api/v1/auth/register",
-            ["email": "no address", "password": "short-one", "firstName": "", "organization": ["name": 7, "color": "red"], "role": "owner"])
+            [
+                "email": "no address", "password": "short-one", "firstName": "", "organization": ["name": 7, "color": "red"],
+                "role": "owner",
+            ])
         #expect(response.status == 400)
         #expect(response.problem == "validation-failed")
         #expect(

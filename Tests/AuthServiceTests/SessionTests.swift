@@ -1,6 +1,7 @@
 import AuthService
 import Contracts
 import Foundation
+import NIOHTTP1
 import Postgres
 import ServiceKit
 import TestKit
@@ -95,12 +96,10 @@ import Testing
     func refreshWithoutUsers() async throws {
         let stack = try await AuthStack.shared.value
         let person = try await stack.register()
-        let alone = try await stack.another(["TRIONEX_USERS_URL": AuthStack.nowhere])
-        let response = try await refresh(person.refresh, alone)
+        let response = try await refresh(person.refresh, try await AuthStack.withoutUsers.value)
         #expect(response.status == 503)
         #expect(response.headers.contains(name: "retry-after"))
         #expect(try await refresh(person.refresh, stack.auth).status == 200)
-        try await alone.stop()
     }
 
     @Test("a change of role is in the next token")
@@ -181,9 +180,10 @@ import Testing
     func isolation() async throws {
         let stack = try await AuthStack.shared.value
         let one = try await stack.register(), two = try await stack.register()
-        for table in [Query<Int>("SELECT count(*) AS count FROM sessions", column: "count"),
-            Query<Int>("SELECT count(*) AS count FROM refresh_tokens", column: "count")]
-        {
+        for table in [
+            Query<Int>("SELECT count(*) AS count FROM sessions", column: "count"),
+            Query<Int>("SELECT count(*) AS count FROM refresh_tokens", column: "count"),
+        ] {
             #expect(try await stack.auth.database.first(table, as: .anonymous(in: one.tenant)) == 1)
             #expect(try await stack.auth.database.first(table, as: .anonymous(in: two.tenant)) == 1)
             #expect(try await stack.auth.database.first(table, as: .anonymous(in: .make())) == 0)

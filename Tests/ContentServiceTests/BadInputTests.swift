@@ -32,11 +32,13 @@ struct BadInputTests {
         #expect(Set(try await room.editor.post(Newsroom.path, [:]).badFields) == ["/title", "/content"])
     }
 
-    @Test("limits are limits: titles, tags, content", arguments: [
-        TooMuch("title", "t", times: 501), TooMuch("excerpt", "e", times: 5_001), TooMuch("content", "x", times: 400_001),
-        TooMuch("content", "&", times: 100_000), TooMuch("content", "\n\"", times: 110_000), TooMuch("content", "<div>", times: 5_000),
-        TooMuch("content", "\u{0}", times: 1), TooMuch("title", "a\u{0}b", times: 1),
-    ])
+    @Test(
+        "limits are limits: titles, tags, content",
+        arguments: [
+            TooMuch("title", "t", times: 501), TooMuch("excerpt", "e", times: 5_001), TooMuch("content", "x", times: 400_001),
+            TooMuch("content", "&", times: 100_000), TooMuch("content", "\n\"", times: 110_000), TooMuch("content", "<div>", times: 5_000),
+            TooMuch("content", "\u{0}", times: 1), TooMuch("title", "a\u{0}b", times: 1),
+        ])
     func limits(_ value: TooMuch) async throws {
         let room = try await Newsroom.open()
         let response = try await room.write("Title", [value.field: .string(String(repeating: value.unit, count: value.times))])
@@ -83,7 +85,8 @@ struct BadInputTests {
         let invalid = Data(#"{"content": "", "title": ""#.utf8) + Data([0xC3, 0x28, 0xFF]) + Data(#""}"#.utf8)
         let badText = try await room.editor.send(.POST, Newsroom.path, bytes: invalid, headers: json)
         #expect(badText.status == 400)
-        let wrongType = try await room.editor.send(.POST, Newsroom.path, bytes: Data("title=x".utf8), headers: ["content-type": "text/plain"])
+        let wrongType = try await room.editor.send(
+            .POST, Newsroom.path, bytes: Data("title=x".utf8), headers: ["content-type": "text/plain"])
         #expect(wrongType.status == 415)
         let large = Data(#"{"title": "x", "content": ""#.utf8) + Data(repeating: UInt8(ascii: "x"), count: 2_100_000) + Data(#""}"#.utf8)
         #expect(try await room.editor.send(.POST, Newsroom.path, bytes: large, headers: json).status == 413)

@@ -37,7 +37,9 @@ struct ListTests {
         #expect(item["status"] == "draft")
     }
 
-    @Test("pages follow each other without gap or repetition while articles are being written", arguments: ["", "sort=createdAt", "sort=-updatedAt"])
+    @Test(
+        "pages follow each other without gap or repetition while articles are being written",
+        arguments: ["", "sort=createdAt", "sort=-updatedAt"])
     func pages(order: String) async throws {
         let room = try await Newsroom.open()
         let expected = Set((1...25).map { "Article \($0)" })

@@ -1,8 +1,9 @@
-@testable import ContentService
 import Contracts
 import Foundation
 import TestKit
 import Testing
+
+@testable import ContentService
 
 @Suite("Slugs")
 struct SlugTests {

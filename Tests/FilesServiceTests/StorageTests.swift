@@ -83,6 +83,23 @@ struct StorageTests {
         try await expectNothing(files, tenant)
     }
 
+    /// `mount -t tmpfs -o size=1m tmpfs /mnt/small` makes one.
+    @Test(
+        "A file system that is really full does the same, and works again when there is room",
+        .enabled(if: Self.smallDisk != nil, "TRIONEX_TEST_SMALL_DISK names a directory on a file system of about 1 MB"))
+    func reallyFull() async throws {
+        let files = try await FilesHost.start(directory: try #require(Self.smallDisk) + "/\(UUID().uuidString)")
+        let tenant = TestTenant()
+        let api = try await files.client(tenant.user)
+        let response = try await api.upload(Data.sample(3_000_000))
+        #expect(response.status == 507)
+        #expect(response.problem == "storage-full")
+        try await expectNothing(files, tenant)
+        #expect(try await api.upload(Data.sample(300_000)).status == 201)
+    }
+
+    private static let smallDisk = ProcessInfo.processInfo.environment["TRIONEX_TEST_SMALL_DISK"]
+
     @Test("A disk that cannot make content durable answers 503 and keeps no row")
     func unsureDisk() async throws {
         let files = try await FilesHost.start(UnsureDiskFiles.self)

@@ -100,7 +100,8 @@ struct IndexTests {
         let library = try await Library.open()
         let id = ArticleID.make()
         try await TestEvents.publish(
-            raw: Data("{\"articleID\": 7".utf8), type: ArticlePublished.type, topic: .content, subject: id.description, for: library.tenant.id)
+            raw: Data("{\"articleID\": 7".utf8), type: ArticlePublished.type, topic: .content, subject: id.description,
+            for: library.tenant.id)
         try await library.add("After the poison", id: id)
         #expect(try await library.titles("poison") == ["After the poison"])
     }

@@ -42,7 +42,8 @@ struct Library {
     func update(_ title: String, _ content: String = "", id: ArticleID, version: Int, published: Bool = true) async throws {
         try await host.publish(
             ArticleUpdated(
-                articleID: id, slug: "slug-\(version)", title: title, content: content, excerpt: nil, category: nil, tags: [], authorID: nil,
+                articleID: id, slug: "slug-\(version)", title: title, content: content, excerpt: nil, category: nil, tags: [],
+                authorID: nil,
                 version: version, published: published), for: tenant.id)
     }
 

@@ -1,14 +1,20 @@
-@testable import SearchService
 import Testing
+
+@testable import SearchService
 
 @Suite("Plain text of HTML")
 struct PlainTextTests {
-    @Test("tags go, references are resolved, blocks separate words", arguments: [
-        ("<p>one</p><p>two</p>", "one two"), ("<b>bo</b>ld", "bold"), ("a<br>b", "a b"), ("a &amp; b &lt;c&gt; &quot;d&quot; &#96;e&#x41;", "a & b <c> \"d\" `eA"),
-        ("<a href=\"https://example.org\" rel=\"noopener\">link</a>ed", "linked"), ("<td>1</td><td>2</td>", "1 2"), ("  a \n\t b  ", "a b"),
-        ("&unknown; & &; &#xD800; &#9999999999;", "&unknown; & &; &#xD800; &#9999999999;"), ("open <b", "open"), ("", ""), ("日本 🦊", "日本 🦊"),
-        ("&#2;marked&#3;", "&#2;marked&#3;"),
-    ])
+    @Test(
+        "tags go, references are resolved, blocks separate words",
+        arguments: [
+            ("<p>one</p><p>two</p>", "one two"), ("<b>bo</b>ld", "bold"), ("a<br>b", "a b"),
+            ("a &amp; b &lt;c&gt; &quot;d&quot; &#96;e&#x41;", "a & b <c> \"d\" `eA"),
+            ("<a href=\"https://example.org\" rel=\"noopener\">link</a>ed", "linked"), ("<td>1</td><td>2</td>", "1 2"),
+            ("  a \n\t b  ", "a b"),
+            ("&unknown; & &; &#xD800; &#9999999999;", "&unknown; & &; &#xD800; &#9999999999;"), ("open <b", "open"), ("", ""),
+            ("日本 🦊", "日本 🦊"),
+            ("&#2;marked&#3;", "&#2;marked&#3;"),
+        ])
     func reading(html: String, expected: String) {
         #expect(PlainText.read(html: html) == expected)
     }

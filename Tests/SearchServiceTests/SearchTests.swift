@@ -69,10 +69,12 @@ struct SearchTests {
         #expect(try await library.titles(text) == ["Notes on the analytical engine"])
     }
 
-    @Test("signs, operators without sense and other scripts are searched, not executed", arguments: [
-        "'", "''; DROP TABLE documents; --", "\\", "&|!:*()<->", "a & | b", "foo:*", "!", "-", "\"", "\"unclosed", "%", "_", "🦊", "日本語",
-        "$1", "a\tb", "{}[]", "e\u{301}", "<script>", "(((", "and or not", "the", "\u{202E}abc",
-    ])
+    @Test(
+        "signs, operators without sense and other scripts are searched, not executed",
+        arguments: [
+            "'", "''; DROP TABLE documents; --", "\\", "&|!:*()<->", "a & | b", "foo:*", "!", "-", "\"", "\"unclosed", "%", "_", "🦊", "日本語",
+            "$1", "a\tb", "{}[]", "e\u{301}", "<script>", "(((", "and or not", "the", "\u{202E}abc",
+        ])
     func signs(text: String) async throws {
         let library = try await Library.open()
         #expect(try await library.search(text).status == 200)

@@ -58,7 +58,9 @@ struct Company: Sendable {
         try await host.outbox(tenant.id).filter { $0.type != AuditEntryRecorded.type }
     }
 
-    func audit() async throws -> [JSONValue] { try await host.outbox(tenant.id).filter { $0.type == AuditEntryRecorded.type }.map(\.payload) }
+    func audit() async throws -> [JSONValue] {
+        try await host.outbox(tenant.id).filter { $0.type == AuditEntryRecorded.type }.map(\.payload)
+    }
 }
 
 struct Unexpected: Error, CustomStringConvertible {

@@ -9,15 +9,18 @@ import Testing
 
     private func person(_ role: Role, _ status: PersonStatus = .active) throws -> Person {
         Person(
-            new: .make(), email: try EmailAddress("ada@example.org"), profile: Profile(), role: role, status: status, gdprConsent: true, at: now)
+            new: .make(), email: try EmailAddress("ada@example.org"), profile: Profile(), role: role, status: status, gdprConsent: true,
+            at: now)
     }
 
     private func actor(_ role: String) -> Actor { Actor(Caller(.person(.make()), tenant: .make(), roles: [role])) }
 
-    @Test("slugs that are tried for a name fit, differ, and begin as the name does", arguments: [
-        ("Analytical Engines", "analytical-engines"), ("Ärger & Söhne", "arger-sohne"), ("日本", "organization"), ("API", "api-"),
-        (String(repeating: "Very Long Name ", count: 17), "very-long-name-"),
-    ])
+    @Test(
+        "slugs that are tried for a name fit, differ, and begin as the name does",
+        arguments: [
+            ("Analytical Engines", "analytical-engines"), ("Ärger & Söhne", "arger-sohne"), ("日本", "organization"), ("API", "api-"),
+            (String(repeating: "Very Long Name ", count: 17), "very-long-name-"),
+        ])
     func slugs(_ name: String, _ beginning: String) throws {
         let candidates = OrganizationSlug.candidates(for: try Name(name), id: .make())
         #expect(candidates.count >= 2)
@@ -65,12 +68,17 @@ import Testing
         #expect(owner.version == 2)
     }
 
-    @Test("telephone numbers", arguments: [("+49 30 123456", true), ("(030) 12-34", true), ("12", false), ("+", false), ("1+2 333", false), ("call", false)])
+    @Test(
+        "telephone numbers",
+        arguments: [("+49 30 123456", true), ("(030) 12-34", true), ("12", false), ("+", false), ("1+2 333", false), ("call", false)])
     func phones(_ text: String, _ isGood: Bool) { #expect((PhoneNumber(rawValue: text) != nil) == isGood) }
 
-    @Test("language tags", arguments: [("en", true), ("pt-BR", true), ("zh-Hant", true), ("e", false), ("english", false), ("en_US", false), ("12", false)])
+    @Test(
+        "language tags",
+        arguments: [("en", true), ("pt-BR", true), ("zh-Hant", true), ("e", false), ("english", false), ("en_US", false), ("12", false)])
     func languages(_ text: String, _ isGood: Bool) { #expect((LanguageTag(rawValue: text) != nil) == isGood) }
 
-    @Test("time zones", arguments: [("UTC", true), ("Europe/Berlin", true), ("Mars/Olympus", false), ("", false), ("../etc/passwd", false)])
+    @Test(
+        "time zones", arguments: [("UTC", true), ("Europe/Berlin", true), ("Mars/Olympus", false), ("", false), ("../etc/passwd", false)])
     func timezones(_ text: String, _ isGood: Bool) { #expect((TimeZoneName(rawValue: text) != nil) == isGood) }
 }

@@ -58,7 +58,9 @@ import UsersService
         #expect(try await second.owner().get("/api/v1/organizations/\(second.tenant.id)").status == 404)
     }
 
-    @Test("words of the platform's own, and what fits no DNS label, are no slugs", arguments: ["api", "www", "a", String(repeating: "x", count: 64)])
+    @Test(
+        "words of the platform's own, and what fits no DNS label, are no slugs",
+        arguments: ["api", "www", "a", String(repeating: "x", count: 64)])
     func badSlugs(_ slug: String) async throws {
         let host = try await TestHost.start(Users.self)
         let company = Company(host: host, tenant: TestTenant(), slug: slug, email: "x@example.org")

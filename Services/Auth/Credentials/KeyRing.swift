@@ -7,7 +7,7 @@ package import Logging
 package import ServiceKit
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// The signing keys of the platform: RSA of 2048 bits, one PEM file each, in a directory that only auth can read.

@@ -51,7 +51,7 @@ struct ArticleRoutes: Sendable {
             for slug in slugs {
                 let (article, created) = Article.write(.make(at: tx.now), draft.fields(slug: slug), by: author, at: tx.now)
                 guard try articles.insert(article) else { continue }
-                try announce(created, "create", request, tx)
+                try announce(created, .create, request, tx)
                 return ArticleView(article)
             }
             throw ArticleFailure.slugTaken
@@ -78,7 +78,7 @@ struct ArticleRoutes: Sendable {
             guard let updated = article.edit(new, at: tx.now) else { return ArticleView(article) }
             try RevisionStore(tx: tx, kept: settings.revisionsKept).keep(article.id)
             try ArticleStore(tx).save(article)
-            try announce(updated, "update", request, tx, changed: old.changes(to: new))
+            try announce(updated, .update, request, tx, changed: old.changes(to: new))
             return ArticleView(article)
         }
     }
@@ -88,7 +88,7 @@ struct ArticleRoutes: Sendable {
         try await withArticle(request) { article, tx in
             let published = try article.publish(at: tx.now)
             try ArticleStore(tx).save(article)
-            try announce(published, "publish", request, tx)
+            try announce(published, .publish, request, tx)
             return ArticleView(article)
         }
     }
@@ -97,7 +97,7 @@ struct ArticleRoutes: Sendable {
         try await withArticle(request) { article, tx in
             let unpublished = try article.unpublish(at: tx.now)
             try ArticleStore(tx).save(article)
-            try announce(unpublished, "unpublish", request, tx)
+            try announce(unpublished, .unpublish, request, tx)
             return ArticleView(article)
         }
     }
@@ -105,7 +105,7 @@ struct ArticleRoutes: Sendable {
     func delete(_ request: CallerRequest) async throws -> NoContent {
         try await withArticle(request) { article, tx in
             try ArticleStore(tx).delete(article.id)
-            try announce(article.delete(), "delete", request, tx)
+            try announce(article.delete(), .delete, request, tx)
             return NoContent()
         }
     }
@@ -126,11 +126,12 @@ struct ArticleRoutes: Sendable {
 
     /// The event and its audit entry, in the transaction of the change itself.
     private func announce(
-        _ event: some Event, _ verb: String, _ request: CallerRequest, _ tx: Transaction, changed: [String: JSONValue] = [:]
+        _ event: some Event, _ change: ArticleChange, _ request: CallerRequest, _ tx: Transaction, changed: [String: JSONValue] = [:]
     ) throws {
         try Outbox(tx).append(event)
         try Audit(tx, address: request.clientAddress, userAgent: request.userAgent)
-            .record("content.article.\(verb)", "article", event.aggregateID, risk: verb == "delete" ? "medium" : "low", changed: changed)
+            .record("content.article.\(change)", "article", event.aggregateID, risk: change.risk, changed: changed)
+        tx.afterCommit { change.count() }
     }
 }
 

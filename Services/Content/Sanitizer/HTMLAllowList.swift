@@ -11,8 +11,8 @@ enum HTMLAllowList {
 
     static let elements: [String: [AttributeRule]] = {
         let plain = [
-            "h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "b", "strong", "i", "em", "u", "s", "ul", "ol", "li", "blockquote", "code", "pre",
-            "table", "caption", "thead", "tbody", "tfoot", "tr", "hr", "span", "div",
+            "h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "b", "strong", "i", "em", "u", "s", "ul", "ol", "li", "blockquote",
+            "code", "pre", "table", "caption", "thead", "tbody", "tfoot", "tr", "hr", "span", "div",
         ]
         var elements: [String: [AttributeRule]] = Dictionary(uniqueKeysWithValues: plain.map { ($0, []) })
         elements["a"] = [AttributeRule(name: "href") { address($0, schemes: ["http", "https", "mailto"]) }, text("title")]
@@ -29,8 +29,9 @@ enum HTMLAllowList {
 
     /// Programs, other documents, other languages than HTML, and controls: their content means nothing without them, or means harm.
     static let droppedWithContent: Set<String> = [
-        "script", "style", "iframe", "frame", "frameset", "noframes", "object", "embed", "applet", "param", "noscript", "noembed", "template",
-        "svg", "math", "xmp", "plaintext", "listing", "textarea", "select", "option", "button", "input", "title", "head", "link", "meta",
+        "script", "style", "iframe", "frame", "frameset", "noframes", "object", "embed", "applet", "param", "noscript", "noembed",
+        "template", "svg", "math", "xmp", "plaintext", "listing", "textarea", "select", "option", "button", "input", "title", "head",
+        "link", "meta",
         "base", "audio", "video", "source", "track", "canvas", "map", "area", "portal", "xml", "dialog", "slot",
     ]
 

@@ -14,7 +14,9 @@ struct ArticleStore {
     // MARK: - Reading
 
     static func find(_ key: ArticleKey, for audience: Audience) -> Query<Article> {
-        Query("SELECT \(fragment: columns) FROM articles WHERE \(fragment: key.condition)\(fragment: audience.condition)", Article.init(row:))
+        Query(
+            "SELECT \(fragment: columns) FROM articles WHERE \(fragment: key.condition)\(fragment: audience.condition)",
+            Article.init(row:))
     }
 
     /// Holds the article until the transaction ends, so that two edits come one after the other.

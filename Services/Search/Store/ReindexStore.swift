@@ -20,7 +20,9 @@ struct ReindexStore {
         try tx.execute(
             """
             INSERT INTO reindex_runs (tenant_id, id, total, done, position, started_at, touched_at, finished_at)
-            VALUES (\(tx.caller.tenant), \(run.id), \(run.total), \(run.done), \(run.position), \(run.startedAt), \(tx.now), \(run.finishedAt))
+            VALUES (
+                \(tx.caller.tenant), \(run.id), \(run.total), \(run.done), \(run.position), \(run.startedAt), \(tx.now),
+                \(run.finishedAt))
             ON CONFLICT (tenant_id) WHERE finished_at IS NULL DO NOTHING
             """) == 1
     }

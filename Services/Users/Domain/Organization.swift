@@ -10,9 +10,9 @@ struct OrganizationSlug: ValidatedText {
 
     private static let reserved: Set<String> = [
         "about", "account", "accounts", "admin", "api", "app", "assets", "auth", "billing", "blog", "cdn", "console", "dashboard", "dev",
-        "docs", "email", "files", "ftp", "gateway", "grafana", "health", "help", "internal", "localhost", "login", "mail", "media", "metrics",
-        "ns1", "ns2", "oauth", "oauth2", "platform", "root", "scim", "search", "security", "signup", "smtp", "sso", "staging", "static",
-        "status", "support", "system", "test", "trionex", "users", "webhooks", "www",
+        "docs", "email", "files", "ftp", "gateway", "grafana", "health", "help", "internal", "localhost", "login", "mail", "media",
+        "metrics", "ns1", "ns2", "oauth", "oauth2", "platform", "root", "scim", "search", "security", "signup", "smtp", "sso", "staging",
+        "static", "status", "support", "system", "test", "trionex", "users", "webhooks", "www",
     ]
 
     static func check(_ text: String) throws(TextProblem) -> String {

@@ -109,7 +109,9 @@ struct Person: Sendable, Equatable {
 struct Actor: Sendable {
     let isOwner: Bool
 
-    init(_ caller: Caller) { isOwner = caller.roles.contains(Role.owner.rawValue) || caller.roles.contains(BuiltInRole.superadmin.rawValue) }
+    init(_ caller: Caller) {
+        isOwner = caller.roles.contains { $0 == Role.owner.rawValue || $0 == BuiltInRole.superadmin.rawValue }
+    }
 
     func requireOwner() throws(MemberFailure) {
         guard isOwner else { throw .ownersOnly }
@@ -128,7 +130,7 @@ enum MemberFailure: String, Failure {
 
     var kind: FailureKind {
         switch self {
-        // Auth shows the last two to the person as 403; between services 403 would say that the service token was refused.
+        // Auth shows the last two to the person as 403; between services that would say that the service token was refused.
         case .emailTaken, .lastOwner, .notJoined, .suspended, .organizationSuspended: .conflict
         case .ownersOnly: .forbidden
         }

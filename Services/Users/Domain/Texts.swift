@@ -11,7 +11,8 @@ struct PhoneNumber: ValidatedText {
         let number = text.trimmingCharacters(in: .whitespaces)
         let digits = number.unicodeScalars.count { ("0"..."9").contains($0) }
         let rest = number.hasPrefix("+") ? number.dropFirst() : number[...]
-        guard number.utf8.count <= 50, digits >= 3, rest.unicodeScalars.allSatisfy({ "0123456789 ()./-".unicodeScalars.contains($0) }) else {
+        let marks = "0123456789 ()./-".unicodeScalars
+        guard number.utf8.count <= 50, digits >= 3, rest.unicodeScalars.allSatisfy({ marks.contains($0) }) else {
             throw TextProblem("invalid-phone", "must be a telephone number such as +49 30 123456")
         }
         return number
@@ -26,7 +27,7 @@ struct TimeZoneName: ValidatedText {
     static var schema: Schema { .string(minLength: 1, maxLength: 50) }
 
     static func check(_ text: String) throws(TextProblem) -> String {
-        let plain = text.utf8.allSatisfy { (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) || "/_+-".utf8.contains($0) }
+        let plain = text.utf8.allSatisfy { $0.isLetterOrDigit || "/_+-".utf8.contains($0) }
         guard (1...50).contains(text.utf8.count), plain, TimeZone(identifier: text) != nil else {
             throw TextProblem("invalid-timezone", "must be a name of the IANA time zone database, such as Europe/Berlin")
         }
@@ -43,11 +44,14 @@ struct LanguageTag: ValidatedText {
 
     static func check(_ text: String) throws(TextProblem) -> String {
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-        func isPlain(_ part: Substring) -> Bool { part.utf8.allSatisfy { (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) } }
         let first = parts.first ?? ""
         guard text.utf8.count <= 10, (2...3).contains(first.utf8.count), first.utf8.allSatisfy({ !(48...57).contains($0) }),
-            parts.allSatisfy(isPlain), parts.dropFirst().allSatisfy({ (2...8).contains($0.utf8.count) })
+            parts.allSatisfy({ $0.utf8.allSatisfy(\.isLetterOrDigit) }), parts.dropFirst().allSatisfy({ (2...8).contains($0.utf8.count) })
         else { throw TextProblem("invalid-language", "must be a language tag such as en or pt-BR") }
         return text
     }
+}
+
+extension UInt8 {
+    fileprivate var isLetterOrDigit: Bool { (48...57).contains(self) || (65...90).contains(self) || (97...122).contains(self) }
 }

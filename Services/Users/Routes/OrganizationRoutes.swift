@@ -40,7 +40,8 @@ struct OrganizationRoutes {
             try tx.query(MembershipStore.page(of: user, after: after, limit: limit.value + 1))
         }
         let shown = memberships.prefix(limit.value)
-        let next = memberships.count > limit.value
+        let next =
+            memberships.count > limit.value
             ? shown.last.map { Cursor(time: $0.person.createdAt, id: $0.organization.id.uuid) } : nil
         return Page(shown.map { OrganizationView($0.organization, role: $0.person.role) }, next: next)
     }

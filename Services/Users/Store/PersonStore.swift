@@ -21,8 +21,8 @@ struct PersonStore {
         Person(
             id: try row("user_id"), email: try row("email"),
             profile: Profile(
-                firstName: try row("first_name"), lastName: try row("last_name"), company: try row("company"), jobTitle: try row("job_title"),
-                phone: try row("phone"), timezone: try row("timezone"), language: try row("language"),
+                firstName: try row("first_name"), lastName: try row("last_name"), company: try row("company"),
+                jobTitle: try row("job_title"), phone: try row("phone"), timezone: try row("timezone"), language: try row("language"),
                 marketingConsent: try row("marketing_consent")),
             role: try row("role"), status: try row("status"), gdprConsent: try row("gdpr_consent"), createdAt: try row("created_at"),
             updatedAt: try row("updated_at"), version: try row("version"))

@@ -18,6 +18,7 @@ package struct Journey: Sendable {
 
     package struct Failed: Error, CustomStringConvertible {
         package let description: String
+        package init(description: String) { self.description = description }
     }
 
     package static let eventBatches = 10
