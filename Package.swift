@@ -26,12 +26,17 @@ let rooms: [[Target]] = [
     // Outbox, relay, inbox, consumer, dead letters.
     shared("Messaging", exclude: ["Command"], uses: ["Contracts", "Postgres", "Kafka", .deque, .log, .metrics, .tracing, .lifecycle]),
     // What every program starts with.
-    shared("ServiceKit", exclude: ["Docs"], uses: [
-        "Contracts", "Postgres", "Redis", "Kafka", "Messaging", .hummingbird, .hummingbirdCore, .httpClient, .jwt, .crypto,
-        .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .log, .metrics, .coreMetrics, .tracing, .lifecycle, .signals, .configuration, .httpTypes,
-    ]),
+    shared(
+        "ServiceKit", exclude: ["Docs"],
+        uses: [
+            "Contracts", "Postgres", "Redis", "Kafka", "Messaging", .hummingbird, .hummingbirdCore, .httpClient, .jwt, .crypto,
+            .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .log, .metrics, .coreMetrics, .tracing, .lifecycle, .signals, .configuration,
+            .httpTypes,
+        ]),
     // The programs behind `make run`.
-    shared("DevStack", exclude: ["Main", "Demo", "Bench", "install-packages.sh"], uses: ["Contracts", .crypto, .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .httpClient]),
+    shared(
+        "DevStack", exclude: ["Main", "Demo", "Bench", "install-packages.sh"],
+        uses: ["Contracts", .crypto, .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .httpClient]),
     program("trionex-dev", at: "Shared/DevStack/Main", uses: ["DevStack", .arguments]),
     program("trionex-demo", at: "Shared/DevStack/Demo", uses: ["DevStack", .arguments, .httpClient, .nioCore, .nioFoundation, .crypto]),
     program("trionex-bench", at: "Shared/DevStack/Bench", uses: ["DevStack", "Contracts", "Postgres", .log, .arguments]),

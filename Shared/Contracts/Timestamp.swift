@@ -6,7 +6,11 @@ package enum Timestamp {
     private static let plain = Date.ISO8601FormatStyle()
 
     /// `2026-11-21T05:28:02.123Z`.
-    package static func text(_ date: Date) -> String { date.formatted(style) }
+    package static func text(_ date: Date) -> String {
+        // The style cuts off what is below a millisecond, and .123 as a Double may lie a hair below it: round first, then step off the edge.
+        let milliseconds = (date.timeIntervalSince1970 * 1000).rounded()
+        return Date(timeIntervalSince1970: milliseconds / 1000 + 0.0001).formatted(style)
+    }
 
     /// Takes an offset or `Z`, with or without a fraction. Nil otherwise.
     package static func date(_ text: String) -> Date? {

@@ -39,7 +39,9 @@ final class ConsumerLoop: Sendable {
         }
         handle = try KafkaHandle(RD_KAFKA_CONSUMER, conf)
         rd_kafka_poll_set_consumer(handle.pointer)
-        let error = withPartitionList(topics.map { (TopicPartition($0, RD_KAFKA_PARTITION_UA), 0) }) { rd_kafka_subscribe(handle.pointer, $0) }
+        let error = withPartitionList(topics.map { (TopicPartition($0, RD_KAFKA_PARTITION_UA), 0) }) {
+            rd_kafka_subscribe(handle.pointer, $0)
+        }
         guard !error.isError else {
             rd_kafka_destroy(handle.pointer)
             throw KafkaFailure(error, "subscribing")

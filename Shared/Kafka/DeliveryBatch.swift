@@ -43,7 +43,8 @@ final class DeliveryBatch: Sendable {
     }
 
     private func finish(_ change: (inout State) -> Void) {
-        let ready = state.withLock { state -> (CheckedContinuation<[Result<Delivery, KafkaFailure>], Never>, [Result<Delivery, KafkaFailure>])? in
+        let ready = state.withLock {
+            state -> (CheckedContinuation<[Result<Delivery, KafkaFailure>], Never>, [Result<Delivery, KafkaFailure>])? in
             change(&state)
             guard state.missing == 0, let waiter = state.waiter else { return nil }
             state.waiter = nil

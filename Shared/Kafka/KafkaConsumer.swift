@@ -28,6 +28,9 @@ package final class KafkaConsumer: Service, Sendable {
         loop.start()
     }
 
+    /// A consumer that is let go without `close` leaves its group too.
+    deinit { state.stop() }
+
     /// The next messages in order of each partition, at least one; waits for them. Nil when the consumer is closed or the task cancelled.
     /// One task at a time may wait. Handling may take `maximumPollInterval`; the consumer stays a member meanwhile.
     package func next(max most: Int = 500) async -> [KafkaMessage]? { await state.next(most) }

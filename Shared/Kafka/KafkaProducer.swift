@@ -25,6 +25,9 @@ package final class KafkaProducer: Service, Sendable {
         connection = Mutex(try ProducerConnection(configuration, observer: KafkaObserver(logger: logger)))
     }
 
+    /// A producer that is let go without `shutdown` gives up what it still holds.
+    deinit { connection.withLock { $0 }?.abandon() }
+
     /// Publishes one record and waits until all in-sync replicas have it.
     /// Throws `KafkaFailure`; after `.closed` or a time-out the record may have been published all the same.
     package func send(_ record: KafkaRecord) async throws(KafkaFailure) -> Delivery {

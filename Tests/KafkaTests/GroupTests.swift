@@ -7,7 +7,8 @@ import Testing
 struct GroupTests {
     private func publish(_ count: Int, to topic: String, _ configuration: KafkaConfiguration) async throws {
         let producer = try KafkaProducer(configuration, logger: quiet)
-        let results = await producer.send((0..<count).map { KafkaRecord(topic: topic, value: Array("\($0)".utf8), partition: Int32($0 % 4)) })
+        let results = await producer.send(
+            (0..<count).map { KafkaRecord(topic: topic, value: Array("\($0)".utf8), partition: Int32($0 % 4)) })
         for result in results { _ = try result.get() }
         await producer.shutdown()
     }

@@ -42,7 +42,8 @@ struct Bench: Sendable {
         AtExit.perform { scratch.remove() }
         guard let executable = BuildFolder.program("trionex-broker") else { throw StackFailure("trionex-broker is not built") }
         let broker = try await BrokerProcess.start(
-            executable: executable, port: try Ports.free(), topics: [], log: scratch.path + "/broker.log", control: scratch.path + "/control")
+            executable: executable, port: try Ports.free(), topics: [], log: scratch.path + "/broker.log",
+            control: scratch.path + "/control")
         AtExit.perform { broker.stopBlocking() }
         return broker
     }
@@ -54,7 +55,8 @@ struct Bench: Sendable {
         }
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         try files.copyItem(
-            atPath: root.appending(path: "migrations/_shared/messaging.sql").path(percentEncoded: false), toPath: "\(folder)/_shared/messaging.sql")
+            atPath: root.appending(path: "migrations/_shared/messaging.sql").path(percentEncoded: false),
+            toPath: "\(folder)/_shared/messaging.sql")
         let effects = """
             -- include: _shared/messaging.sql
             CREATE TABLE effects (position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tenant_id uuid NOT NULL, event_id uuid NOT NULL,

@@ -19,7 +19,8 @@ struct ConsumingTests {
         let envelope = EventEnvelope(
             id: id, source: "/services/alpha", type: E.type, subject: event.aggregateID, time: Date(), tenant: tenant, actor: nil,
             traceparent: traceparent)
-        return CloudEvent.record(topic: E.topic.name, envelope: envelope, payload: try payload.map { Array($0.utf8) } ?? Array(JSON.encode(event)))
+        return CloudEvent.record(
+            topic: E.topic.name, envelope: envelope, payload: try payload.map { Array($0.utf8) } ?? Array(JSON.encode(event)))
     }
 
     enum Order: TestTopic { static let name = "consumed-order" }
@@ -42,9 +43,9 @@ struct ConsumingTests {
             try await expectEventually { try await bench.effects(of: tenant).count >= 300 }
             // Everything is committed, strangers included.
             try await expectEventually {
-                    try await KafkaReader(bench.kafka, logger: quiet).lag(of: consumer.group, topics: [Noted<Order>.topic.name])
-                        .allSatisfy { $0.end == 0 || $0.records == 0 }
-                }
+                try await KafkaReader(bench.kafka, logger: quiet).lag(of: consumer.group, topics: [Noted<Order>.topic.name])
+                    .allSatisfy { $0.end == 0 || $0.records == 0 }
+            }
         }
         let effects = try await bench.effects(of: tenant)
         #expect(effects.count == 300)
@@ -68,14 +69,21 @@ struct ConsumingTests {
         })
         let consumer = try bench.consumer("poison", [handler])
         let others = Mutex(0)
-        let other = try bench.consumer("other", [Note<Poison>(before: { _, _, _ in
-            others.withLock { $0 += 1 }
-            throw CancelledEffect()
-        })], limits: .once)
+        let other = try bench.consumer(
+            "other",
+            [
+                Note<Poison>(before: { _, _, _ in
+                    others.withLock { $0 += 1 }
+                    throw CancelledEffect()
+                })
+            ], limits: .once)
         let office = DeadLetterOffice(group: consumer.group, reader: KafkaReader(bench.kafka, logger: quiet), producer: bench.producer)
         try await during([consumer.run, other.run]) {
             try await publish(try record(Noted<Poison>(subject: "sick", number: 13), for: tenant), bench)
-            for number in 0..<20 { try await publish(try record(Noted<Poison>(subject: number < 10 ? "sick" : "well", number: number + 100), for: tenant), bench) }
+            for number in 0..<20 {
+                try await publish(
+                    try record(Noted<Poison>(subject: number < 10 ? "sick" : "well", number: number + 100), for: tenant), bench)
+            }
             try await publish(try record(Noted<Poison>(subject: "x", number: 1), for: tenant, payload: #"{"subject":1}"#), bench)
             try await expectEventually { try await bench.effects(of: tenant).count == 20 }
             try await expectEventually { try await office.list().count == 2 }
@@ -156,19 +164,19 @@ struct ConsumingTests {
         let tenant = TenantID.make()
         var limits = OutboxRelay.Limits()
         limits.batch = 20
-        let betaLimits = limits
         for start in stride(from: 0, to: 600, by: 60) {
             try await bench.beta.transaction(as: .anonymous(in: tenant)) { tx in
                 try Outbox(tx).append((start..<start + 60).map { Noted<Journey>(subject: "s\($0 % 6)", number: $0) })
             }
         }
-        var rounds = 0
-        while try await bench.effects(of: tenant).count < 600, rounds < 60 {
-            rounds += 1
-            let relay = OutboxRelay(database: bench.beta, producer: producer, service: Bench.betaName, limits: betaLimits, logger: quiet)
+        let rounds = 8
+        for round in 1...rounds {
+            let relay = OutboxRelay(database: bench.beta, producer: producer, service: Bench.betaName, limits: limits, logger: quiet)
             let consumer = try bench.consumer("journey", [Note<Journey>()], on: broker)
             try await during([relay.run, consumer.run]) {
-                try await Task.sleep(for: .milliseconds(rounds < 8 ? Int.random(in: 5...400) : 8_000))
+                guard round == rounds else { return try await Task.sleep(for: .milliseconds(round * Int.random(in: 5...700))) }
+                // The brokers first wait for those members that were stopped too early to say goodbye.
+                try await expectEventually(within: .seconds(60)) { try await bench.effects(of: tenant).count >= 600 }
             }
         }
         let effects = try await bench.effects(of: tenant)
@@ -177,6 +185,28 @@ struct ConsumingTests {
             #expect(ofSubject.map(\.number) == (0..<600).filter { "s\($0 % 6)" == subject })
         }
         await producer.shutdown()
+        await broker.stop()
+    }
+
+    enum Stranded: TestTopic { static let name = "stranded" }
+
+    @Test("A consumer stops within its limits although its broker is gone")
+    func stopsWithoutBroker() async throws {
+        let bench = try await Bench.shared.value
+        let broker = try await Bench.freshBroker()
+        let tenant = TenantID.make()
+        let producer = try KafkaProducer(Bench.kafka(broker), logger: quiet)
+        _ = try await producer.send(try record(Noted<Stranded>(subject: "s", number: 1), for: tenant))
+        var limits = EventConsumer.Limits()
+        limits.drain = .seconds(2)
+        limits.commitInterval = .seconds(60)
+        var stopping = ContinuousClock.now
+        try await during([try bench.consumer("stranded", [Note<Stranded>()], on: broker, limits: limits).run]) {
+            try await expectEventually { try await bench.effects(of: tenant).count == 1 }
+            try await broker.control("down 1")
+            stopping = .now
+        }
+        #expect(ContinuousClock.now - stopping < .seconds(10))
         await broker.stop()
     }
 

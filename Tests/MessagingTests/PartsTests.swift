@@ -39,7 +39,8 @@ struct PartsTests {
 
     private func message(_ offset: Int64, key: String?) -> KafkaMessage {
         KafkaMessage(
-            place: TopicPartition("t", 0), offset: offset, key: key.map { Array($0.utf8) }, value: nil, headers: [], timestamp: nil, assignment: 1)
+            place: TopicPartition("t", 0), offset: offset, key: key.map { Array($0.utf8) }, value: nil, headers: [], timestamp: nil,
+            assignment: 1)
     }
 
     private func take(_ lanes: inout KeyLanes) throws -> KeyLanes.Work {

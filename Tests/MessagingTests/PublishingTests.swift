@@ -142,9 +142,9 @@ struct PublishingTests {
         limits.retention = .zero
         try await during([bench.relay(limits: limits).run]) {
             try await expectEventually {
-                    try await bench.alpha.query(
-                        Query("SELECT count(*) AS count FROM outbox", column: "count"), as: .service(Bench.alphaName, for: tenant)) == [0]
-                }
+                try await bench.alpha.query(
+                    Query("SELECT count(*) AS count FROM outbox", column: "count"), as: .service(Bench.alphaName, for: tenant)) == [0]
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ import Testing
 @testable import NotificationsService
 
 /// A mail server with STARTTLS and passwords is not ours to write: these tests run where Python's aiosmtpd and openssl are at hand.
-@Suite("SMTP with TLS and a password", .enabled(if: SecureMailServer.isAvailable), .serialized)
+@Suite("SMTP with TLS and a password", .enabled("aiosmtpd or openssl is not there") { await SecureMailServer.isAvailable() }, .serialized)
 struct SecureMailTests {
     private func send(_ server: SecureMailServer, user: String, security: SMTPSettings.Security, trusting: Bool) throws -> Result<
         Void, DeliveryRefusal
@@ -48,8 +48,12 @@ final class SecureMailServer {
     private let process: Process
     private let folder: ScratchDirectory
 
-    static let isAvailable: Bool =
-        (try? run("python3", ["-c", "import aiosmtpd"])) == 0 && (try? run("openssl", ["version"])) == 0
+    static func isAvailable() async -> Bool {
+        guard let python = try? await run("python3", ["-c", "import aiosmtpd"]), let openssl = try? await run("openssl", ["version"]) else {
+            return false
+        }
+        return python == 0 && openssl == 0
+    }
 
     private static let program = """
         import ssl, sys, time
@@ -71,7 +75,7 @@ final class SecureMailServer {
     static func start() async throws -> SecureMailServer {
         let folder = try ScratchDirectory("trionex-smtp")
         let (key, certificate) = (folder.path + "/key.pem", folder.path + "/certificate.pem")
-        let made = try run(
+        let made = try await run(
             "openssl",
             [
                 "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj",
@@ -96,7 +100,6 @@ final class SecureMailServer {
 
     func stop() {
         process.terminate()
-        process.waitUntilExit()
         folder.remove()
     }
 
@@ -109,10 +112,16 @@ final class SecureMailServer {
         return process
     }
 
-    private static func run(_ name: String, _ arguments: [String]) throws -> Int32 {
-        let process = command(name, arguments)
-        try process.run()
-        process.waitUntilExit()
-        return process.terminationStatus
+    /// The exit code. `waitUntilExit` would run a run loop on a thread of the test's.
+    private static func run(_ name: String, _ arguments: [String]) async throws -> Int32 {
+        try await withCheckedThrowingContinuation { continuation in
+            let process = command(name, arguments)
+            process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }
+            do {
+                try process.run()
+            } catch {
+                continuation.resume(throwing: error)
+            }
+        }
     }
 }

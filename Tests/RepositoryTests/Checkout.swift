@@ -18,7 +18,9 @@ enum Checkout {
         guard let walker = FileManager.default.enumerator(at: root, includingPropertiesForKeys: [.isDirectoryKey]) else { return [] }
         var files: [File] = []
         for case let url as URL in walker {
-            let path = String(url.path(percentEncoded: false).dropFirst(Repository.root.hasSuffix("/") ? Repository.root.count : Repository.root.count + 1))
+            let path = String(
+                url.path(percentEncoded: false).dropFirst(
+                    Repository.root.hasSuffix("/") ? Repository.root.count : Repository.root.count + 1))
             if path.hasPrefix(".build") || path.hasPrefix(".git/") || path.hasPrefix(".run") {
                 walker.skipDescendants()
                 continue

@@ -5,7 +5,9 @@ import Testing
 /// The law of the house, executable (ARCHITECTURE.md, "Style").
 @Suite("The law")
 struct LawTests {
-    @Test("every service has its rooms: README, composition root, main, migrations, tests and a Kubernetes base", arguments: Checkout.services)
+    @Test(
+        "every service has its rooms: README, composition root, main, migrations, tests and a Kubernetes base", arguments: Checkout.services
+    )
     func rooms(service: String) {
         let name = service.lowercased()
         for path in [
@@ -41,7 +43,8 @@ struct LawTests {
     @Test("SQL stands in Store rooms, in the clients that own a table, and in migrations")
     func sql() {
         let owners = [
-            "/Store/", "Shared/Postgres/", "Shared/Messaging/", "Shared/ServiceKit/HTTP/Idempotency.swift", "Shared/ServiceKit/Program/Operations.swift",
+            "/Store/", "Shared/Postgres/", "Shared/Messaging/", "Shared/ServiceKit/HTTP/Idempotency.swift",
+            "Shared/ServiceKit/Program/Operations.swift",
             "Shared/DevStack/Bench/",
         ]
         let statement = try? Regex(#"\b(SELECT\s+\S+.*\sFROM|INSERT INTO|DELETE FROM|UPDATE \w+\s+SET)\b"#)
@@ -89,7 +92,8 @@ struct LawTests {
     @Test("what is not checked by the compiler says why")
     func unchecked() {
         for file in Checkout.sources {
-            for (index, line) in file.lines.enumerated() where line.contains("@unchecked Sendable") || line.contains("nonisolated(unsafe)") {
+            for (index, line) in file.lines.enumerated() where line.contains("@unchecked Sendable") || line.contains("nonisolated(unsafe)")
+            {
                 if line.trimmingCharacters(in: .whitespaces).hasPrefix("//") { continue }
                 let around = file.lines[max(0, index - 4)...index]
                 #expect(around.contains { $0.contains("//") }, "\(file.path):\(index + 1) needs its reason beside it")
@@ -110,7 +114,8 @@ struct LawTests {
     @Test("files stay short enough to read")
     func sizes() {
         for file in Checkout.swift {
-            #expect(file.lines.count <= 500, "\(file.path) has \(file.lines.count) lines: 400 is where to stop and think, 500 where to split")
+            #expect(
+                file.lines.count <= 500, "\(file.path) has \(file.lines.count) lines: 400 is where to stop and think, 500 where to split")
         }
     }
 
@@ -133,7 +138,9 @@ struct LawTests {
         for file in Checkout.files {
             #expect(file.name != "Package.resolved" || !file.path.contains("Sources"))
             if file.path.hasPrefix("Tests/") { continue }
-            #expect(!file.text.contains("BEGIN PRIVATE KEY") && !file.text.contains("BEGIN RSA PRIVATE KEY"), "\(file.path) holds a private key")
+            #expect(
+                !file.text.contains("BEGIN PRIVATE KEY") && !file.text.contains("BEGIN RSA PRIVATE KEY"), "\(file.path) holds a private key"
+            )
         }
     }
 

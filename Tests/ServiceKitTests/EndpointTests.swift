@@ -19,7 +19,9 @@ struct EndpointTests {
 
     @Test("is refused to nobody, to the powerless and with forged tokens")
     func sweep() async throws {
-        try await EndpointSweep.check(try await TestHost.start(Workshop.self), skipForeign: ["GET /api/v1/workshop/orders/{id}", "PATCH /api/v1/workshop/orders/{id}"])
+        try await EndpointSweep.check(
+            try await TestHost.start(Workshop.self),
+            skipForeign: ["GET /api/v1/workshop/orders/{id}", "PATCH /api/v1/workshop/orders/{id}"])
     }
 
     @Test("answers 201 with Location and an ETag")
@@ -48,16 +50,19 @@ struct EndpointTests {
             answer["errors"].array.map { ($0["pointer"].string ?? "", $0["code"].string ?? "") }, uniquingKeysWith: { first, _ in first })
         #expect(
             found == [
-                "/email": "invalid-email", "/title": "empty", "/colour": "invalid-choice", "/count": "wrong-type", "/parts/1/name": "missing",
+                "/email": "invalid-email", "/title": "empty", "/colour": "invalid-choice", "/count": "wrong-type",
+                "/parts/1/name": "missing",
                 "/parts/1/amount": "wrong-type", "/parts/1/size": "unknown-field", "/parts/2": "wrong-type", "/due": "invalid-time",
                 "/extra": "unknown-field",
             ])
     }
 
-    @Test("refuses what is no JSON, no UTF-8, of another type or too large", arguments: ["{", "", "[1", "{\"email\":\"\u{0}\"", "null", "7"])
+    @Test(
+        "refuses what is no JSON, no UTF-8, of another type or too large", arguments: ["{", "", "[1", "{\"email\":\"\u{0}\"", "null", "7"])
     func malformed(body: String) async throws {
         let api = try await TestHost.start(Workshop.self).client(TestTenant().owner)
-        let answer = try await api.send(.POST, "/api/v1/workshop/orders", bytes: Data(body.utf8), headers: ["content-type": "application/json"])
+        let answer = try await api.send(
+            .POST, "/api/v1/workshop/orders", bytes: Data(body.utf8), headers: ["content-type": "application/json"])
         #expect(answer.status == 400)
         #expect(["malformed-json", "validation-failed"].contains(answer.problem))
     }
@@ -84,7 +89,8 @@ struct EndpointTests {
         #expect(unchanged.status == 304 && unchanged.body.isEmpty)
         #expect(try await api.get(path, headers: ["if-none-match": "\"v6\""]).status == 200)
         #expect(try await api.patch(path, ["title": "A"], headers: ["if-match": "\"v6\""]).status == 412)
-        let patched = try await api.patch(path, ["title": "A", "note": nil], headers: ["if-match": "\"v7\"", "content-type": "application/merge-patch+json"])
+        let patched = try await api.patch(
+            path, ["title": "A", "note": nil], headers: ["if-match": "\"v7\"", "content-type": "application/merge-patch+json"])
         #expect(patched.status == 200)
         #expect(patched["title"].string == "set A" && patched["note"].string == "clear")
         #expect(try await api.patch(path, [:])["note"].string == "keep")
@@ -136,7 +142,8 @@ struct EndpointTests {
     @Test("shows nothing of an unexpected error, and logs it once")
     func surprise() async throws {
         let host = try await TestHost.start(Workshop.self)
-        let answer = try await host.client(TestTenant().owner).get("/api/v1/workshop/surprise", headers: ["x-request-id": "surprise-request-1"])
+        let answer = try await host.client(TestTenant().owner).get(
+            "/api/v1/workshop/surprise", headers: ["x-request-id": "surprise-request-1"])
         #expect(answer.status == 500 && answer.problem == "internal-error")
         #expect(!answer.text.contains("Surprise") && !answer.text.contains("do not show"))
         let lines = host.log.lines.filter { $0.contains("surprise-request-1") }
@@ -171,7 +178,8 @@ struct EndpointTests {
         let host = try await TestHost.start(Workshop.self)
         let person = TestTenant().owner
         let api = try await host.client(person)
-        _ = try await api.post("/api/v1/workshop/orders", order("logged@example.org"), headers: ["x-request-id": "logged-request-1", "user-agent": "probe/1"])
+        _ = try await api.post(
+            "/api/v1/workshop/orders", order("logged@example.org"), headers: ["x-request-id": "logged-request-1", "user-agent": "probe/1"])
         let line = try #require(host.log.lines.first { $0.contains("logged-request-1") })
         let event = try JSON.decode(JSONValue.self, from: Data(line.utf8))
         #expect(event["service"].string == "content" && event["action"].string == "POST /api/v1/workshop/orders")
@@ -208,7 +216,9 @@ struct EndpointTests {
         let ready = try await api.get("/ready")
         #expect(ready.status == 200 && ready["dependencies"]["database"]["status"].string == "up")
         let metrics = try await api.get("/metrics").text
-        #expect(metrics.contains("trionex_http_request_duration_seconds_bucket{service=\"content\",route=\"GET /api/v1/workshop/open\",status=\"200\""))
+        #expect(
+            metrics.contains(
+                "trionex_http_request_duration_seconds_bucket{service=\"content\",route=\"GET /api/v1/workshop/open\",status=\"200\""))
         #expect(metrics.contains("process_resident_memory_bytes"))
     }
 }

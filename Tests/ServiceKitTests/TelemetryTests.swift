@@ -32,7 +32,8 @@ struct TelemetryTests {
     @Test(
         "secrets never reach the log, under whatever name they come",
         arguments: [
-            ("password", "hunter2hunter2"), ("accessToken", "abc.def"), ("note", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln"), ("reason", "key trx_live_123456"),
+            ("password", "hunter2hunter2"), ("accessToken", "abc.def"), ("note", "Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln"),
+            ("reason", "key trx_live_123456"),
             ("Authorization", "Basic eDp5"), ("client_secret", "s3cr3t"),
         ])
     func secrets(name: String, value: String) {
@@ -67,7 +68,8 @@ struct TelemetryTests {
     @Test(
         "a traceparent that is not as the recommendation has it is refused",
         arguments: [
-            "", "00-0-0-01", "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "", "00-0-0-01", "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
         ])
@@ -88,7 +90,8 @@ struct SettingsTests {
             try ProgramHost(
                 Workshop.self,
                 environment: [
-                    "TRIONEX_HTTP_PORT": "eighty", "TRIONEX_LOG_LEVEL": "loud", "TRIONEX_DATABASE_PREPARED": "maybe", "TRIONEX_USERS_URL": "users:8082",
+                    "TRIONEX_HTTP_PORT": "eighty", "TRIONEX_LOG_LEVEL": "loud", "TRIONEX_DATABASE_PREPARED": "maybe",
+                    "TRIONEX_USERS_URL": "users:8082",
                     "TRIONEX_HTTP_IDLE_SECONDS": "0",
                 ])
         }

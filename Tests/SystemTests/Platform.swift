@@ -46,7 +46,10 @@ struct Platform: Sendable {
         let gateway = GatewayClient(base: addresses.gateway)
         let answer = try await gateway.post(
             "/api/v1/auth/register",
-            ["email": .string(email), "password": .string("nanoseconds of wire \(unique)"), "organization": ["name": .string("Compilers \(unique)")]])
+            [
+                "email": .string(email), "password": .string("nanoseconds of wire \(unique)"),
+                "organization": ["name": .string("Compilers \(unique)")],
+            ])
         guard answer.status == 201 else { throw Journey.Failed(description: "registering answered \(answer.status)") }
         return (gateway.signedIn(answer["accessToken"].string ?? ""), email)
     }

@@ -54,7 +54,9 @@ struct SystemTests {
 
     /// Writes and publishes, trying again while a program is being started again. The key makes that harmless.
     private func publish(_ index: Int, _ me: GatewayClient) async throws {
-        let body: JSONValue = ["title": .string("Article \(index)"), "content": .string("<p>On the compilation of programs, part \(index).</p>")]
+        let body: JSONValue = [
+            "title": .string("Article \(index)"), "content": .string("<p>On the compilation of programs, part \(index).</p>"),
+        ]
         let created = try await untilAccepted { try await me.post("/api/v1/content/articles", body, key: "create-\(index)") }
         let id = try #require(created["id"].string)
         _ = try await untilAccepted { try await me.post("/api/v1/content/articles/\(id)/publish", nil, key: "publish-\(index)") }
@@ -68,7 +70,8 @@ struct SystemTests {
             // 409 to a publication that had been done when the program was killed before it could answer.
             if answer.status == 409, answer["type"].string?.hasSuffix("article-already-published") == true { return answer }
             guard answer.status >= 500 || answer.status == 409, ContinuousClock.now < deadline else {
-                throw Journey.Failed(description: "\(answer.path) answered \(answer.status): \(String(decoding: answer.body, as: UTF8.self))")
+                throw Journey.Failed(
+                    description: "\(answer.path) answered \(answer.status): \(String(decoding: answer.body, as: UTF8.self))")
             }
             try await Task.sleep(for: .milliseconds(100))
         }

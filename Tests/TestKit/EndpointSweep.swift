@@ -44,7 +44,8 @@ package enum EndpointSweep {
                     [400, 404, 415].contains(foreign.status),
                     "\(endpoint.label) for another organization answered \(foreign.status)", sourceLocation: sourceLocation)
                 for id in objects.values {
-                    #expect(!foreign.text.contains(id) || foreign.json["instance"].string?.contains(id) == true, sourceLocation: sourceLocation)
+                    #expect(
+                        !foreign.text.contains(id) || foreign.json["instance"].string?.contains(id) == true, sourceLocation: sourceLocation)
                 }
             case .public, .service: break
             }
@@ -52,12 +53,14 @@ package enum EndpointSweep {
     }
 
     private static func refusesForgedTokens(
-        _ endpoint: Endpoint, _ path: String, _ host: TestHost, _ tenant: TestTenant, _ bodies: [String: JSONValue], _ location: SourceLocation
+        _ endpoint: Endpoint, _ path: String, _ host: TestHost, _ tenant: TestTenant, _ bodies: [String: JSONValue],
+        _ location: SourceLocation
     ) async throws {
         let person = tenant.owner
         func claims(issued: Date) -> AccessClaims {
             AccessClaims(
-                user: person.id, session: person.session, tenant: person.tenant, roles: ["owner"], permissions: ["*"], plan: "starter", amr: ["pwd"],
+                user: person.id, session: person.session, tenant: person.tenant, roles: ["owner"], permissions: ["*"], plan: "starter",
+                amr: ["pwd"],
                 issuedAt: issued, lifetime: 900)
         }
         let forged = [
@@ -77,7 +80,9 @@ package enum EndpointSweep {
         }.joined()
     }
 
-    private static func send(_ endpoint: Endpoint, _ path: String, _ client: TestClient, _ bodies: [String: JSONValue]) async throws -> TestResponse {
+    private static func send(_ endpoint: Endpoint, _ path: String, _ client: TestClient, _ bodies: [String: JSONValue]) async throws
+        -> TestResponse
+    {
         let method = HTTPMethod(rawValue: endpoint.method.rawValue)
         guard endpoint.requestBody != nil else { return try await client.send(method, path, bytes: nil) }
         if endpoint.streamsBody {

@@ -17,9 +17,15 @@ package struct TestClient: Sendable {
         self.token = token
     }
 
-    package func get(_ path: String, headers: [String: String] = [:]) async throws -> TestResponse { try await send(.GET, path, nil, headers) }
-    package func delete(_ path: String, headers: [String: String] = [:]) async throws -> TestResponse { try await send(.DELETE, path, nil, headers) }
-    package func head(_ path: String, headers: [String: String] = [:]) async throws -> TestResponse { try await send(.HEAD, path, nil, headers) }
+    package func get(_ path: String, headers: [String: String] = [:]) async throws -> TestResponse {
+        try await send(.GET, path, nil, headers)
+    }
+    package func delete(_ path: String, headers: [String: String] = [:]) async throws -> TestResponse {
+        try await send(.DELETE, path, nil, headers)
+    }
+    package func head(_ path: String, headers: [String: String] = [:]) async throws -> TestResponse {
+        try await send(.HEAD, path, nil, headers)
+    }
 
     package func post(_ path: String, _ body: JSONValue? = nil, headers: [String: String] = [:]) async throws -> TestResponse {
         try await send(.POST, path, body, headers)

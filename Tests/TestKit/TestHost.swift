@@ -57,7 +57,8 @@ package final class TestHost: Sendable {
         return TestHost(host: host, url: "http://127.0.0.1:\(port)", log: log, task: task) { await group.triggerGracefulShutdown() }
     }
 
-    private init(host: ProgramHost, url: String, log: TestLog, task: Task<Void, any Error>, stopping: @escaping @Sendable () async -> Void) {
+    private init(host: ProgramHost, url: String, log: TestLog, task: Task<Void, any Error>, stopping: @escaping @Sendable () async -> Void)
+    {
         self.host = host
         self.url = url
         self.log = log

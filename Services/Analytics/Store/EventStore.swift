@@ -35,10 +35,13 @@ enum PageViewStore {
         let bounces = drafts.map { $0.bounce ?? false }
         return """
             INSERT INTO page_views
-                (tenant_id, id, user_id, session_id, url, referrer, user_agent, ip_address, duration_seconds, bounce, occurred_at, received_at)
-            SELECT \(tenant), id, user_id, session_id, url, referrer, \(sender.userAgent as String?)::text, \(sender.network?.text as String?)::inet,
+                (tenant_id, id, user_id, session_id, url, referrer, user_agent, ip_address, duration_seconds, bounce,
+                 occurred_at, received_at)
+            SELECT \(tenant), id, user_id, session_id, url, referrer,
+                \(sender.userAgent as String?)::text, \(sender.network?.text as String?)::inet,
                 duration_seconds, bounce, occurred_at, \(sender.receivedAt)
-            FROM unnest(\(rows.ids), \(rows.users), \(rows.sessions), \(rows.urls), \(rows.referrers), \(durations), \(bounces), \(rows.times))
+            FROM unnest(\(rows.ids), \(rows.users), \(rows.sessions), \(rows.urls), \(rows.referrers),
+                \(durations), \(bounces), \(rows.times))
                 AS batch (id, user_id, session_id, url, referrer, duration_seconds, bounce, occurred_at)
             ORDER BY id
             ON CONFLICT (tenant_id, id) DO NOTHING

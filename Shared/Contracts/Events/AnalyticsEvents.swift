@@ -36,7 +36,8 @@ package struct EventCollected: Event {
     }
 
     package static let example = EventCollected(
-        eventID: EventID(.example(10)), eventName: "report.opened", eventCategory: "reports", eventProperties: ["plan": .string("pro"), "seats": .integer(3)],
+        eventID: EventID(.example(10)), eventName: "report.opened", eventCategory: "reports",
+        eventProperties: ["plan": .string("pro"), "seats": .integer(3)],
         url: "https://example.org/reports", referrer: "https://example.org/", sessionKey: "s-123", userID: UserID(.example(1)),
         userAgent: "Mozilla/5.0", occurredAt: .example)
 }

@@ -65,7 +65,8 @@ package struct ArticleUpdated: Event {
     }
 
     package static let example = ArticleUpdated(
-        articleID: ArticleID(.example(4)), slug: "analytical-engines", title: "Notes on the engine", content: "<p>The engine weaves patterns.</p>",
+        articleID: ArticleID(.example(4)), slug: "analytical-engines", title: "Notes on the engine",
+        content: "<p>The engine weaves patterns.</p>",
         excerpt: "The engine weaves patterns.", category: "history", tags: ["swift", "linux"], authorID: UserID(.example(1)),
         version: 3, published: true, publishedAt: .example)
 }
@@ -106,7 +107,8 @@ package struct ArticlePublished: Event {
     }
 
     package static let example = ArticlePublished(
-        articleID: ArticleID(.example(4)), slug: "analytical-engines", title: "Notes on the engine", content: "<p>The engine weaves patterns.</p>",
+        articleID: ArticleID(.example(4)), slug: "analytical-engines", title: "Notes on the engine",
+        content: "<p>The engine weaves patterns.</p>",
         excerpt: "The engine weaves patterns.", category: "history", tags: ["swift", "linux"], authorID: UserID(.example(1)),
         version: 3, publishedAt: .example)
 }

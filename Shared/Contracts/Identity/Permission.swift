@@ -70,8 +70,10 @@ package enum BuiltInRole: String, Sendable, CaseIterable, Codable {
         case .developer: ["api:*", "docs:read", "*:read"]
         case .editor: ["content:*", "files:*", "ai:*", "*:read"]
         case .user:
-            ["content:read", "search:read", "files:read", "files:write", "ai:read", "ai:write", "notifications:read",
-             "notifications:write", "analytics:write", "users:read", "organizations:read"]
+            [
+                "content:read", "search:read", "files:read", "files:write", "ai:read", "ai:write", "notifications:read",
+                "notifications:write", "analytics:write", "users:read", "organizations:read",
+            ]
         case .viewer: ["*:read"]
         }
     }

@@ -37,7 +37,9 @@ package struct EmailAddress: ValidatedText {
     private static func isLocalPart(_ part: Substring) -> Bool {
         let extra = Set("!#$%&'*+-/=?^_`{|}~.".unicodeScalars)
         guard (1...64).contains(part.utf8.count), part.first != ".", part.last != ".", !part.contains("..") else { return false }
-        return part.unicodeScalars.allSatisfy { $0.isASCII && ($0.properties.isAlphabetic || $0.properties.numericType != nil || extra.contains($0)) }
+        return part.unicodeScalars.allSatisfy {
+            $0.isASCII && ($0.properties.isAlphabetic || $0.properties.numericType != nil || extra.contains($0))
+        }
     }
 
     private static func isDomain(_ part: Substring) -> Bool {
@@ -45,7 +47,9 @@ package struct EmailAddress: ValidatedText {
         guard labels.count >= 2 else { return false }
         return labels.allSatisfy { label in
             (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"
-                && label.unicodeScalars.allSatisfy { $0.isASCII && ($0.properties.isAlphabetic || $0.properties.numericType != nil || $0 == "-") }
+                && label.unicodeScalars.allSatisfy {
+                    $0.isASCII && ($0.properties.isAlphabetic || $0.properties.numericType != nil || $0 == "-")
+                }
         }
     }
 }
@@ -68,7 +72,8 @@ package struct Slug: ValidatedText {
 
     /// A slug made from a title: diacritics folded, everything else turned into hyphens. `fallback` when nothing is left.
     package static func make(from title: String, fallback: String = "untitled") -> Slug {
-        let folded = title.folding(options: [.diacriticInsensitive, .caseInsensitive], locale: Locale(identifier: "en_US_POSIX")).lowercased()
+        let folded = title.folding(options: [.diacriticInsensitive, .caseInsensitive], locale: Locale(identifier: "en_US_POSIX"))
+            .lowercased()
         let words = folded.split { !($0.isASCII && ($0.isLetter || $0.isNumber)) }
         var slug = ""
         for word in words {

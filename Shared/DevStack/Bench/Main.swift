@@ -53,7 +53,9 @@ struct Bench: AsyncParsableCommand {
     private func requests(_ person: Newcomer, _ article: String) async throws {
         for (what, base) in [("at the service", content), ("through the gateway", gateway)] {
             var rates: [Double] = []
-            for _ in 0..<rounds { rates.append(try await Wrk.perSecond("\(base)/api/v1/content/articles/\(article)", token: person.token, seconds: seconds)) }
+            for _ in 0..<rounds {
+                rates.append(try await Wrk.perSecond("\(base)/api/v1/content/articles/\(article)", token: person.token, seconds: seconds))
+            }
             row("GET /content/articles/:id \(what), wrk -t1 -c32", "\(Self.thousands(Self.median(rates)))/s")
         }
     }
@@ -69,7 +71,9 @@ struct Bench: AsyncParsableCommand {
             times.append((ContinuousClock.now - start) / .milliseconds(1))
         }
         times.sort()
-        row("publish to found by search, p50 / p95 of 40", String(format: "%.0f ms / %.0f ms", times[times.count / 2], times[times.count * 95 / 100]))
+        row(
+            "publish to found by search, p50 / p95 of 40",
+            String(format: "%.0f ms / %.0f ms", times[times.count / 2], times[times.count * 95 / 100]))
     }
 
     /// Resident and proportional memory of the nine programs; pages shared between them count once in the latter.

@@ -56,7 +56,8 @@ struct Pgbench {
             """
         let file = FileManager.default.temporaryDirectory.appending(path: "trionex-pgbench.sql").path(percentEncoded: false)
         try script.write(toFile: file, atomically: true, encoding: .utf8)
-        let output = try await Command.output("pgbench", ["-n", "-c", "16", "-j", "2", "-M", "prepared", "-T", "\(seconds)", "-f", file, url])
+        let output = try await Command.output(
+            "pgbench", ["-n", "-c", "16", "-j", "2", "-M", "prepared", "-T", "\(seconds)", "-f", file, url])
         guard let line = output.split(separator: "\n").first(where: { $0.hasPrefix("tps =") }),
             let rate = line.split(separator: " ").dropFirst(2).first.flatMap({ Double($0) })
         else { throw StackFailure("pgbench said: \(output.suffix(300))") }
@@ -83,7 +84,8 @@ enum Command {
         guard let path = places.first(where: { FileManager.default.isExecutableFile(atPath: $0) }) else {
             throw StackFailure("\(name) is not installed: apt-get install wrk postgresql")
         }
-        let log = FileManager.default.temporaryDirectory.appending(path: "trionex-\(name)-\(UUID().uuidString).log").path(percentEncoded: false)
+        let log = FileManager.default.temporaryDirectory.appending(path: "trionex-\(name)-\(UUID().uuidString).log").path(
+            percentEncoded: false)
         defer { try? FileManager.default.removeItem(atPath: log) }
         return try await ManagedProcess.run(ProcessLaunch(path, arguments, log: log), atMost: .seconds(120)).output
     }

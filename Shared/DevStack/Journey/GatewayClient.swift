@@ -47,7 +47,9 @@ package struct GatewayClient: Sendable {
         try await json(.POST, path, body, key: key, quiet: quiet)
     }
 
-    package func put(_ path: String, _ body: JSONValue) async throws -> Exchange { try await json(.PUT, path, body, key: nil, quiet: false) }
+    package func put(_ path: String, _ body: JSONValue) async throws -> Exchange {
+        try await json(.PUT, path, body, key: nil, quiet: false)
+    }
 
     private func json(_ method: HTTPMethod, _ path: String, _ body: JSONValue?, key: String?, quiet: Bool) async throws -> Exchange {
         let keyed = key.map { [("idempotency-key", $0)] } ?? []
@@ -71,7 +73,8 @@ package struct GatewayClient: Sendable {
     }
 
     private func send(
-        _ method: HTTPMethod, _ path: String, body: HTTPClientRequest.Body?, shown: String?, headers: [(String, String)] = [], quiet: Bool = false
+        _ method: HTTPMethod, _ path: String, body: HTTPClientRequest.Body?, shown: String?, headers: [(String, String)] = [],
+        quiet: Bool = false
     ) async throws -> Exchange {
         var request = HTTPClientRequest(url: base + path)
         request.method = method

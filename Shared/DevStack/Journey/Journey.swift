@@ -106,7 +106,8 @@ package struct Journey: Sendable {
 
     private func writeAndPublish(_ me: GatewayClient, _ record: inout Record) async throws {
         headline("2. Write an article with a script in it, change it, publish it")
-        let html = "<p>The Analytical Engine weaves algebraic patterns just as the Jacquard loom weaves flowers and leaves.</p><script>alert(1)</script>"
+        let html =
+            "<p>The Analytical Engine weaves algebraic patterns just as the Jacquard loom weaves flowers and leaves.</p><script>alert(1)</script>"
         let created = try await me.post(
             "/api/v1/content/articles",
             ["title": "Notes on the Analytical Engine", "content": .string(html), "category": "history", "tags": ["engines", "weaving"]])
@@ -117,7 +118,8 @@ package struct Journey: Sendable {
         let changed = try await me.put(
             "/api/v1/content/articles/\(record.articleID)",
             [
-                "title": .string(record.articleTitle), "content": .string(html + "<p>It might compose elaborate music of any complexity.</p>"),
+                "title": .string(record.articleTitle),
+                "content": .string(html + "<p>It might compose elaborate music of any complexity.</p>"),
                 "category": "history", "tags": ["engines", "weaving", "music"],
             ])
         try expect(changed, 200, "changing the article")
@@ -160,7 +162,9 @@ package struct Journey: Sendable {
             return totals["events"].int ?? 0 >= expected && totals["registrations"].int ?? 0 >= 1 && totals["publications"].int ?? 0 >= 1
         }
         let totals = try await me.get("/api/v1/analytics/overview")["totals"]
-        finding("events \(totals["events"].int ?? 0), registrations \(totals["registrations"].int ?? 0), publications \(totals["publications"].int ?? 0)")
+        finding(
+            "events \(totals["events"].int ?? 0), registrations \(totals["registrations"].int ?? 0), publications \(totals["publications"].int ?? 0)"
+        )
     }
 
     // MARK: - 5. Notifications
@@ -172,7 +176,9 @@ package struct Journey: Sendable {
         let messages = try await mail.get(path)
         try require(messages.json.array.count == 1, "there is one welcome mail, not \(messages.json.array.count)")
         finding("subject: \(messages.json[0]["subject"].string ?? "")")
-        _ = try await until("the inbox shows the notification") { try await !me.get("/api/v1/notifications", quiet: true)["data"].array.isEmpty }
+        _ = try await until("the inbox shows the notification") {
+            try await !me.get("/api/v1/notifications", quiet: true)["data"].array.isEmpty
+        }
         _ = try await me.get("/api/v1/notifications")
     }
 

@@ -6,7 +6,8 @@ import Messaging
 struct DeadLetters: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Events that a consumer could not handle.",
-        discussion: "A letter is named PARTITION:OFFSET, as list prints it. Kafka cannot delete one record: one that was replayed or dropped is marked so.",
+        discussion:
+            "A letter is named PARTITION:OFFSET, as list prints it. Kafka cannot delete one record: one that was replayed or dropped is marked so.",
         subcommands: [List.self, Show.self, Replay.self, Drop.self])
 
     struct GroupOptions: ParsableArguments {
@@ -54,7 +55,9 @@ struct DeadLetters: AsyncParsableCommand {
 
         func run() async throws {
             for letter in try await group.withOffice({ try await $0.list() }) {
-                print("\(letter.name)\t\(letter.diedAt)\t\(letter.message.text("ce_type") ?? "-")\t\(letter.attempts) tries\t\(letter.reason)")
+                print(
+                    "\(letter.name)\t\(letter.diedAt)\t\(letter.message.text("ce_type") ?? "-")\t\(letter.attempts) tries\t\(letter.reason)"
+                )
             }
         }
     }

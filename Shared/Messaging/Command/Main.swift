@@ -88,7 +88,9 @@ struct Republish: AsyncParsableCommand {
 struct StartOver: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Let a consumer handle everything from the oldest events on, as when a read model is rebuilt.",
-        discussion: "Stop every replica of the service first: the brokers refuse it while the group has members. What its handlers wrote is theirs to clear.")
+        discussion:
+            "Stop every replica of the service first: the brokers refuse it while the group has members. What its handlers wrote is theirs to clear."
+    )
 
     @OptionGroup var brokers: BrokerOptions
     @OptionGroup var database: DatabaseOptions

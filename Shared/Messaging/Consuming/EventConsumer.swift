@@ -80,19 +80,26 @@ package final class EventConsumer: Service, Sendable {
             await tasks.next()
             tasks.cancelAll()
         }
-        let positions = desk.positions()
-        // A new task, as this one may be cancelled.
-        await Task { await self.leave(consumer, positions) }.value
+        consumer.commit(desk.positions())
+        await leave(consumer)
     }
 
-    private func leave(_ consumer: KafkaConsumer, _ positions: [KafkaPosition]) async {
-        await withTaskGroup(of: Void.self) { tasks in
-            tasks.addTask { try? await consumer.commitAndWait(positions) }
-            tasks.addTask { try? await Task.sleep(for: self.limits.drain) }
-            await tasks.next()
-            tasks.cancelAll()
+    /// Leaving waits for the last commit, and with the brokers away that takes long: then it goes on without us, and what was not
+    /// committed is delivered again.
+    private func leave(_ consumer: KafkaConsumer) async {
+        let (ends, end) = AsyncStream<Void>.makeStream()
+        Task {
+            await consumer.close()
+            end.finish()
         }
-        await consumer.close()
+        // New tasks, as this one may be cancelled.
+        await Task {
+            let alarm = Task {
+                if (try? await Task.sleep(for: limits.drain)) != nil { end.finish() }
+            }
+            for await _ in ends {}
+            alarm.cancel()
+        }.value
     }
 
     /// Fetches and handles until the desk is closed and everyone has finished.

@@ -46,7 +46,8 @@ package struct CommonSettings: Sendable {
             maxHeaderBytes: reader.integer("HTTP_MAX_HEADER_BYTES", default: 32_768, in: 4_096...80_000, "Largest request head"),
             maxConnections: reader.integer("HTTP_MAX_CONNECTIONS", default: 10_000, in: 1...200_000, "Connections at once"),
             idleSeconds: reader.integer("HTTP_IDLE_SECONDS", default: 75, in: 1...3600, "Seconds before an idle connection is closed"),
-            drainSeconds: reader.integer("HTTP_DRAIN_SECONDS", default: 15, in: 0...600, "Seconds for running requests to finish at the end"))
+            drainSeconds: reader.integer(
+                "HTTP_DRAIN_SECONDS", default: 15, in: 0...600, "Seconds for running requests to finish at the end"))
         if usesDatabase {
             let url = reader.text(
                 "DATABASE_URL", default: "postgres://\(service):\(service)@127.0.0.1:5432/trionex", "The PostgreSQL of this service")
@@ -70,7 +71,8 @@ package struct CommonSettings: Sendable {
         kafka = KafkaConfiguration(
             brokers: reader.text("KAFKA_BROKERS", default: "127.0.0.1:9092", "Kafka brokers, host:port, comma-separated"),
             clientID: "trionex-\(service)",
-            extra: Self.properties(reader.optionalText("KAFKA_PROPERTIES", "Further librdkafka properties, name=value;name=value (TLS, SASL)")))
+            extra: Self.properties(
+                reader.optionalText("KAFKA_PROPERTIES", "Further librdkafka properties, name=value;name=value (TLS, SASL)")))
         for problem in kafka.problems { reader.refuse("TRIONEX_KAFKA_BROKERS or _PROPERTIES: \(problem)") }
         jwks = reader.text(
             "JWKS", default: "http://127.0.0.1:8081/.well-known/jwks.json", "Public keys of the tokens: a URL or a file")

@@ -32,7 +32,8 @@ struct Documents: AsyncParsableCommand {
         defer { try? FileManager.default.removeItem(at: scratch) }
         // Programs are put together but not run: no server is needed.
         let environment = [
-            "TRIONEX_AUTH_KEY_DIRECTORY": scratch.path(percentEncoded: false), "TRIONEX_FILES_DIRECTORY": scratch.path(percentEncoded: false),
+            "TRIONEX_AUTH_KEY_DIRECTORY": scratch.path(percentEncoded: false),
+            "TRIONEX_FILES_DIRECTORY": scratch.path(percentEncoded: false),
             "TRIONEX_FILES_MASTER_KEY": Data(repeating: 7, count: 32).base64EncodedString(), "TRIONEX_SERVICE_SECRET": "documents",
             "TRIONEX_LOG_LEVEL": "critical",
         ]
@@ -40,7 +41,10 @@ struct Documents: AsyncParsableCommand {
         func add<P: Program>(_ program: P.Type, _ folder: String) throws {
             let host = try ProgramHost(program, environment: environment)
             files.append(
-                ("Services/\(folder)/openapi.json", OpenAPI.document(title: "Trionex \(P.name)", summary: P.summary, endpoints: host.endpoints)))
+                (
+                    "Services/\(folder)/openapi.json",
+                    OpenAPI.document(title: "Trionex \(P.name)", summary: P.summary, endpoints: host.endpoints)
+                ))
         }
         try add(Auth.self, "Auth")
         try add(Users.self, "Users")
@@ -65,7 +69,8 @@ struct Documents: AsyncParsableCommand {
             if !check { try text.write(to: url) }
         }
         if check, !drifted.isEmpty {
-            throw ValidationError("these are not what the code declares; run `make docs` and commit them: \(drifted.joined(separator: ", "))")
+            throw ValidationError(
+                "these are not what the code declares; run `make docs` and commit them: \(drifted.joined(separator: ", "))")
         }
         Swift.print(drifted.isEmpty ? "Every document is up to date." : "Written: \(drifted.joined(separator: ", "))")
     }

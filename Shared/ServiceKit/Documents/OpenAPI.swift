@@ -80,8 +80,11 @@ package enum OpenAPI {
     private static func operationID(_ endpoint: Endpoint) -> String {
         let words = endpoint.path.replacingOccurrences(of: "/api/v1/", with: "/").split { $0 == "/" || $0 == "-" || $0 == "." || $0 == "_" }
         return endpoint.method.rawValue.lowercased()
-            + words.map { $0.hasPrefix(":") ? "By" + $0.dropFirst().prefix(1).uppercased() + $0.dropFirst(2) : $0.prefix(1).uppercased() + $0.dropFirst() }
-                .joined()
+            + words.map {
+                $0.hasPrefix(":")
+                    ? "By" + $0.dropFirst().prefix(1).uppercased() + $0.dropFirst(2) : $0.prefix(1).uppercased() + $0.dropFirst()
+            }
+            .joined()
     }
 
     private static func reference(_ named: NamedSchema, _ components: inout [String: JSONValue]) -> JSONValue {

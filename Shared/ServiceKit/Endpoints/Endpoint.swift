@@ -148,7 +148,8 @@ extension Endpoint {
     package static func post<B: RequestBodyType, R: EndpointResult>(
         _ path: String, _ summary: String, _ anybody: Anybody, maxBodyBytes: Int? = nil, _ handler: @escaping PublicHandler<B, R>
     ) -> Endpoint {
-        make(.post, path, summary, .public, body: SchemaProbe.named(B.self), maxBodyBytes: maxBodyBytes, result: R.self) { request, _, data in
+        make(.post, path, summary, .public, body: SchemaProbe.named(B.self), maxBodyBytes: maxBodyBytes, result: R.self) {
+            request, _, data in
             try await handler(request, try body(B.self, data, request)).response(to: request)
         }
     }

@@ -42,7 +42,8 @@ package struct Cursor: Sendable, Codable, Described, Equatable {
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         let text = try container.decode(String.self)
-        guard text.utf8.count <= 1000, let data = Base64URL.decode(text), let keys = try? JSONDecoder().decode([String].self, from: data) else {
+        guard text.utf8.count <= 1000, let data = Base64URL.decode(text), let keys = try? JSONDecoder().decode([String].self, from: data)
+        else {
             throw DecodingError.dataCorrupted(
                 .init(
                     codingPath: container.codingPath, debugDescription: "must be a nextCursor of an earlier answer",

@@ -146,8 +146,10 @@ enum ProblemTranslation {
                 }
             let code = failure?.code ?? (http.status.kind == .clientError ? "malformed-request" : "internal-error")
             record.set(problem: code)
-            return Problem(code: code, status: failure?.kind.status ?? http.status, detail: failure?.detail, instance: path, requestID: requestID)
-                .response()
+            return Problem(
+                code: code, status: failure?.kind.status ?? http.status, detail: failure?.detail, instance: path, requestID: requestID
+            )
+            .response()
         }
         record.set(problem: "internal-error")
         // The error's own text may hold values of the request; its type and, for the database, its state say enough.

@@ -80,7 +80,9 @@ struct RequestTelemetry: RouterMiddleware {
 package enum RequestIdentity {
     package static func accept(_ text: String?) -> String {
         if let text, (8...128).contains(text.utf8.count),
-            text.utf8.allSatisfy({ ($0 >= 48 && $0 <= 57) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 45 || $0 == 95 || $0 == 46 })
+            text.utf8.allSatisfy({
+                ($0 >= 48 && $0 <= 57) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 45 || $0 == 95 || $0 == 46
+            })
         {
             return text
         }

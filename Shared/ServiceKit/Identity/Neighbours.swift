@@ -44,7 +44,7 @@ package final class Neighbours: Sendable {
             request.headers.add(name: "content-type", value: "application/json")
             request.body = .bytes(ByteBuffer(bytes: try JSON.encode(ServiceTokenRequest(service: service, secret: secret))))
             do {
-                let response = try await HTTPClient.shared.execute(request, timeout: Neighbours.timeout)
+                let response = try await InternalHTTP.client.execute(request, timeout: Neighbours.timeout)
                 var body = try await response.body.collect(upTo: 65_536)
                 guard response.status == .ok else { throw DependencyFailure("auth", reason: "service token: \(response.status.code)") }
                 let grant = try JSON.decode(ServiceToken.self, from: body.readData(length: body.readableBytes) ?? .init())
@@ -69,11 +69,15 @@ package final class Neighbours: Sendable {
         }
     }
 
-    package func call(_ method: HTTPRequest.Method, _ service: ServiceName, _ path: String, body: (any Encodable & Sendable)? = nil) async throws {
+    package func call(_ method: HTTPRequest.Method, _ service: ServiceName, _ path: String, body: (any Encodable & Sendable)? = nil)
+        async throws
+    {
         _ = try await send(method, service, path, body: body)
     }
 
-    private func send(_ method: HTTPRequest.Method, _ service: ServiceName, _ path: String, body: (any Encodable & Sendable)?) async throws -> Data {
+    private func send(_ method: HTTPRequest.Method, _ service: ServiceName, _ path: String, body: (any Encodable & Sendable)?) async throws
+        -> Data
+    {
         guard let bases = addresses[service], !bases.isEmpty else { throw DependencyFailure(service.rawValue, reason: "no address") }
         let index = turn.withLock { turn in
             turn = (turn + 1) % 1_000_000
@@ -90,7 +94,7 @@ package final class Neighbours: Sendable {
             request.body = .bytes(ByteBuffer(bytes: try JSON.encode(body)))
         }
         do {
-            let response = try await HTTPClient.shared.execute(request, timeout: Self.timeout)
+            let response = try await InternalHTTP.client.execute(request, timeout: Self.timeout)
             var buffer = try await response.body.collect(upTo: Self.maximumAnswerBytes)
             let data = buffer.readData(length: buffer.readableBytes) ?? Data()
             if (200..<300).contains(response.status.code) { return data }
@@ -153,4 +157,14 @@ package struct RemoteFailure: Failure {
 
 struct HTTPHeadersInjector: Injector {
     func inject(_ value: String, forKey key: String, into carrier: inout HTTPHeaders) { carrier.replaceOrAdd(name: key, value: value) }
+}
+
+/// The client for calls inside the platform. A neighbour that is not there is said so at once: trying again is the caller's business.
+enum InternalHTTP {
+    static let client: HTTPClient = {
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.timeout.connect = .seconds(2)
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
 }

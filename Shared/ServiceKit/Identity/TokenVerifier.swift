@@ -161,7 +161,7 @@ package final class TokenVerifier: Sendable {
         case .keys(let keys): return keys()
         case .file(let path): return try JSONDecoder().decode(JWKS.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
         case .url(let url):
-            let response = try await HTTPClient.shared.execute(HTTPClientRequest(url: url), timeout: .seconds(3))
+            let response = try await InternalHTTP.client.execute(HTTPClientRequest(url: url), timeout: .seconds(3))
             guard response.status == .ok else { throw DependencyFailure("keys", reason: "status \(response.status.code)") }
             var body = try await response.body.collect(upTo: 262_144)
             let data = body.readData(length: body.readableBytes) ?? Data()

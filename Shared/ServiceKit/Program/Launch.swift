@@ -8,7 +8,7 @@ import Tracing
 import UnixSignals
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// The process-wide ends of logging, metrics and tracing, set up once.
@@ -60,7 +60,9 @@ package enum Launch {
             return
         }
         if let unknown = arguments.first {
-            write("\(P.name): unknown argument \(unknown). Settings come from the environment: \(P.name) --help lists them.\n", to: STDERR_FILENO)
+            write(
+                "\(P.name): unknown argument \(unknown). Settings come from the environment: \(P.name) --help lists them.\n",
+                to: STDERR_FILENO)
             exit(64)
         }
         signal(SIGPIPE, SIG_IGN)

@@ -9,7 +9,7 @@ import Postgres
 import ServiceLifecycle
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// What operators ask of a program: `/health`, `/ready`, `/metrics`, `/openapi.json`. Never routed by the gateway.

@@ -1,4 +1,5 @@
 package import Contracts
+package import Foundation
 package import Hummingbird
 package import JWTKit
 package import Logging
@@ -6,7 +7,6 @@ package import Messaging
 package import Postgres
 package import Redis
 package import ServiceLifecycle
-package import Foundation
 
 /// One of the platform's programs: its name, its settings and how it is put together.
 ///

@@ -41,7 +41,8 @@ package final class ProgramHost: Sendable {
         let adminPort: Int?
         init(_ program: P.Type, _ reader: inout SettingsReader) {
             common = CommonSettings(&reader, service: P.name, port: P.port, usesDatabase: P.usesDatabase)
-            adminPort = P.hasAdminListener
+            adminPort =
+                P.hasAdminListener
                 ? reader.integer("ADMIN_PORT", default: 9080, in: 0...65535, "Port of health, readiness and metrics") : nil
             own = P.Settings(&reader)
         }
@@ -88,7 +89,8 @@ package final class ProgramHost: Sendable {
             for consumer in assembly.consumers {
                 services.append(
                     EventConsumer(
-                        name: consumer.name, service: P.name, handlers: consumer.handlers, database: database, kafka: common.kafka, producer: producer,
+                        name: consumer.name, service: P.name, handlers: consumer.handlers, database: database, kafka: common.kafka,
+                        producer: producer,
                         logger: log))
             }
         }
@@ -97,7 +99,8 @@ package final class ProgramHost: Sendable {
 
         let idempotency = database.map { Idempotency(database: $0, now: now) }
         let router = EndpointRouter(
-            service: P.name, endpoints: endpoints, verifier: verifier, idempotency: idempotency, maxBodyBytes: common.http.maxBodyBytes, now: now,
+            service: P.name, endpoints: endpoints, verifier: verifier, idempotency: idempotency, maxBodyBytes: common.http.maxBodyBytes,
+            now: now,
             logger: log
         ).router()
         let document = try JSON.encode(OpenAPI.document(title: "Trionex \(P.name)", summary: P.summary, endpoints: endpoints))
@@ -106,7 +109,8 @@ package final class ProgramHost: Sendable {
             let admin = Router(context: EndpointContext.self)
             operations.add(to: admin)
             services.append(
-                HTTPServer.application(admin, host: common.http.host, port: adminPort, settings: common.http, logger: log, onRunning: { _ in }))
+                HTTPServer.application(
+                    admin, host: common.http.host, port: adminPort, settings: common.http, logger: log, onRunning: { _ in }))
         } else {
             operations.add(to: router)
         }

@@ -4,7 +4,7 @@ package import Logging
 import Synchronization
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// Writes each log event as one line of JSON, in the field names of requirement 1:

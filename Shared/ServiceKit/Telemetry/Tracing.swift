@@ -85,7 +85,8 @@ package final class TraceExporter: Tracer, Service {
         var context = context()
         let parent = context.traceParent
         let own = TraceParent(
-            traceID: parent?.traceID ?? TraceParent.random(digits: 32), spanID: TraceParent.random(digits: 16), sampled: parent?.sampled ?? true)
+            traceID: parent?.traceID ?? TraceParent.random(digits: 32), spanID: TraceParent.random(digits: 16),
+            sampled: parent?.sampled ?? true)
         context.traceParent = own
         guard endpoint != nil, own.sampled else {
             return RecordedSpan(name: operationName, kind: kind, context: context, parentID: parent?.spanID, start: 0, export: nil)
@@ -201,7 +202,8 @@ package final class RecordedSpan: Tracing.Span {
     package func setStatus(_ status: SpanStatus) { state.withLock { $0.failed = status.code == .error } }
     package func addEvent(_ event: SpanEvent) {}
     package func addLink(_ link: SpanLink) {}
-    package func recordError<Instant: TracerInstant>(_ error: any Error, attributes: SpanAttributes, at instant: @autoclosure () -> Instant) {
+    package func recordError<Instant: TracerInstant>(_ error: any Error, attributes: SpanAttributes, at instant: @autoclosure () -> Instant)
+    {
         state.withLock { $0.failed = true }
     }
 
