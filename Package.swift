@@ -67,7 +67,7 @@ let rooms: [[Target]] = [
     tests("Redis", of: []),
     tests("Kafka", of: ["Kafka", "DevStack"]),
     tests("Messaging", of: ["Messaging", "Postgres", "Kafka", "DevStack", .tracing]),
-    tests("ServiceKit", of: [.jwt, .configuration]),
+    tests("ServiceKit", of: [.jwt, .cryptoExtras]),
     tests("DevStack", of: []),
     tests("System", of: .everyService),
     tests("Repository", of: []),

@@ -62,7 +62,7 @@ final class SecureMailServer {
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(sys.argv[2], sys.argv[3])
         def check(server, session, envelope, mechanism, data):
-            return AuthResult(success=data.login == b"trionex" and data.password == b"pass word")
+            return AuthResult(success=data.login == b"trionex" and data.password == b"pass word", handled=False)
         class Keep:
             async def handle_DATA(self, server, session, envelope):
                 return "250 kept"

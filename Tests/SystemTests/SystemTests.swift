@@ -94,8 +94,10 @@ struct SystemTests {
 
     /// Stops a program as a signal would; the stack starts it again.
     private func restart(_ name: ServiceName, _ platform: Platform) async throws {
-        let before = platform.stack.process(of: name)?.pid
-        platform.stack.process(of: name)?.send(.terminate)
+        let process = try #require(platform.stack.process(of: name))
+        let before = process.pid
+        process.send(.terminate)
+        #expect(try await process.exited() == .code(0), "\(name) exits in order")
         try await TrionexTesting.eventually("\(name) runs again", within: .seconds(20)) {
             guard let now = platform.stack.process(of: name), now.pid != before, now.isRunning else { return false }
             return (try? await GatewayClient(base: platform.stack.settings.url(of: name)).get("/ready").status) == 200

@@ -13,8 +13,8 @@ struct MailEnvelope: Sendable {
 ///
 /// Blocks while it sends, at most for `sendLimit`.
 final class SMTPConnection {
-    /// Milliseconds to reach the server and sign in; servers let a wrong password wait for some seconds.
-    static let connectLimit = 12_000
+    /// Milliseconds to reach the server and sign in.
+    static let connectLimit = 5_000
     /// Milliseconds for the whole of one mail.
     static let sendLimit = 20_000
     /// Seconds after which an idle connection is not used again; mail servers close theirs after minutes.

@@ -13,6 +13,7 @@ package final class Stack: Sendable {
         var programs: [Supervised] = []
         var watches: [Task<Void, Never>] = []
         var addresses: StackAddresses?
+        var environment: StackEnvironment?
     }
     private let state = Mutex(State())
 
@@ -34,7 +35,12 @@ package final class Stack: Sendable {
             try FileManager.default.createDirectory(atPath: settings.logDirectory, withIntermediateDirectories: true)
             var addresses = try await startServers()
             try await migrate(addresses)
-            try startPrograms(StackEnvironment(settings: settings, addresses: addresses, inherited: ProcessInfo.processInfo.environment))
+            let environment = StackEnvironment(settings: settings, addresses: addresses, inherited: ProcessInfo.processInfo.environment)
+            if settings.kafkaBrokers == nil {
+                state.withLock { $0.environment = environment }
+                try await refillBroker()
+            }
+            try startPrograms(environment)
             try await runPrograms()
             addresses.processes = processes
             try addresses.write(to: settings.runDirectory)
@@ -123,11 +129,13 @@ package final class Stack: Sendable {
         if settings.kafkaBrokers == nil {
             addresses.kafka = "127.0.0.1:\(settings.brokerPort)"
             let program = try Self.program("trionex-broker")
-            try await start(server: "the local broker", at: settings.brokerPort, stopSteps: BrokerProcess.stopSteps) {
-                try await BrokerProcess.start(
+            try await start(server: "the local broker", at: settings.brokerPort, stopSteps: BrokerProcess.stopSteps) { [weak self] in
+                let process = try await BrokerProcess.start(
                     executable: program, port: settings.brokerPort, topics: Topic.all.map(\.name),
                     log: settings.log(of: "broker"), control: settings.runDirectory + "/broker.sock"
                 ).process
+                try await self?.refillBroker()
+                return process
             }
         }
         return addresses
@@ -157,6 +165,23 @@ package final class Stack: Sendable {
         say("Applied the migrations.")
     }
 
+    /// The local broker is empty whenever it starts: what the services announced lately is published again, so that nothing which had not
+    /// been consumed is lost. Consumers drop what they have handled. Nothing happens before the migrations have made the outboxes.
+    private func refillBroker() async throws {
+        guard let environment = state.withLock({ $0.environment }) else { return }
+        for program in settings.programs where program.name != .gateway {
+            let name = program.name.rawValue
+            let launch = ProcessLaunch(
+                try Self.program("trionex-events"), ["republish", "--service", name, "--since", Self.republishedPeriod],
+                environment: environment.variables(for: program), log: settings.log(of: "republish"))
+            let (exit, _) = try await ManagedProcess.run(launch, atMost: Self.migrationLimit)
+            guard exit.succeeded else {
+                throw StackFailure("The events of \(name) could not be published again: \(LogFile(launch.log).lastLines(3, from: 0))")
+            }
+        }
+    }
+
+    private static let republishedPeriod = "24h"
     private static let migrationLimit: Duration = .seconds(300)
 
     private func startPrograms(_ environment: StackEnvironment) throws {

@@ -1,0 +1,146 @@
+import Contracts
+import CryptoExtras
+import DevStack
+import Foundation
+import JWTKit
+import Logging
+import Redis
+import ServiceKit
+import Synchronization
+import TestKit
+import Testing
+
+@Suite("A token verifier")
+struct TokenVerifierTests {
+    /// Keys that can be rotated, and a count of how often they were asked for.
+    private final class KeyServer: Sendable {
+        private struct State {
+            var keys: [String: JWTKit.Insecure.RSA.PrivateKey] = [:]
+            var published: [String] = []
+            var asked = 0
+        }
+        private let state = Mutex(State())
+
+        func add(_ kid: String) throws {
+            let key = try JWTKit.Insecure.RSA.PrivateKey(backing: _RSA.Signing.PrivateKey(keySize: .bits2048))
+            state.withLock {
+                $0.keys[kid] = key
+                $0.published.append(kid)
+            }
+        }
+
+        func retire(_ kid: String) { state.withLock { $0.published.removeAll { $0 == kid } } }
+        var asked: Int { state.withLock { $0.asked } }
+
+        func set() -> JWKS {
+            let (keys, published) = state.withLock { state in
+                state.asked += 1
+                return (state.keys, state.published)
+            }
+            return JWKS(
+                keys: published.compactMap { kid in
+                    guard let parts = try? keys[kid]?.publicKey.getKeyPrimitives() else { return nil }
+                    return JWK.rsa(
+                        .rs256, identifier: JWKIdentifier(string: kid), modulus: Base64URL.encode(parts.modulus),
+                        exponent: Base64URL.encode(parts.publicExponent))
+                })
+        }
+
+        func sign(_ claims: AccessClaims, with kid: String) async throws -> String {
+            let signer = JWTKeyCollection()
+            guard let key = state.withLock({ $0.keys[kid] }) else { throw AccessFailure.badToken }
+            await signer.add(rsa: key, digestAlgorithm: .sha256, kid: JWKIdentifier(string: kid))
+            return try await signer.sign(claims, kid: JWKIdentifier(string: kid))
+        }
+    }
+
+    private final class Clock: Sendable {
+        private let time = Mutex(Date(timeIntervalSince1970: 1_800_000_000))
+        var now: Date { time.withLock { $0 } }
+        func advance(_ seconds: Double) { time.withLock { $0 += seconds } }
+    }
+
+    private let quiet = Logger(label: "quiet") { _ in SwiftLogNoOpLogHandler() }
+
+    private func claims(_ person: TestPerson, at now: Date, lifetime: TimeInterval = 900) -> AccessClaims {
+        AccessClaims(
+            user: person.id, session: person.session, tenant: person.tenant, roles: person.roles, permissions: person.permissions, plan: "starter",
+            amr: ["pwd"], issuedAt: now, lifetime: lifetime)
+    }
+
+    @Test("knows a token again without looking at its keys, until it expires")
+    func cache() async throws {
+        let (server, clock, person) = (KeyServer(), Clock(), TestTenant().editor)
+        try server.add("a")
+        let verifier = TokenVerifier(source: .keys { server.set() }, revocations: nil, now: { clock.now }, logger: quiet)
+        let token = try await server.sign(claims(person, at: clock.now, lifetime: 60), with: "a")
+        for _ in 0..<5 { #expect(try await verifier.verify(token) == Caller(
+            .person(person.id), tenant: person.tenant, roles: ["editor"], permissions: PermissionSet(person.permissions), session: person.session,
+            plan: "starter")) }
+        #expect(server.asked == 1)
+        clock.advance(61)
+        await #expect(throws: AccessFailure.expiredToken) { try await verifier.verify(token) }
+    }
+
+    @Test("takes up a new key by itself, and lets go of a retired one")
+    func rotation() async throws {
+        let (server, clock, person) = (KeyServer(), Clock(), TestTenant().owner)
+        try server.add("old")
+        let verifier = TokenVerifier(source: .keys { server.set() }, revocations: nil, now: { clock.now }, logger: quiet)
+        _ = try await verifier.verify(try await server.sign(claims(person, at: clock.now), with: "old"))
+        try server.add("new")
+        clock.advance(10)
+        _ = try await verifier.verify(try await server.sign(claims(person, at: clock.now), with: "new"))
+        server.retire("old")
+        clock.advance(400)
+        let late = try await server.sign(claims(person, at: clock.now), with: "old")
+        await #expect(throws: AccessFailure.badToken) { try await verifier.verify(late) }
+    }
+
+    @Test("does not ask for keys again for every invented key id")
+    func flood() async throws {
+        let (server, clock, person) = (KeyServer(), Clock(), TestTenant().owner)
+        try server.add("a")
+        let verifier = TokenVerifier(source: .keys { server.set() }, revocations: nil, now: { clock.now }, logger: quiet)
+        let other = KeyServer()
+        for index in 0..<20 {
+            try other.add("invented-\(index)")
+            let token = try await other.sign(claims(person, at: clock.now), with: "invented-\(index)")
+            await #expect(throws: AccessFailure.badToken) { try await verifier.verify(token) }
+        }
+        #expect(server.asked <= 2)
+    }
+
+    @Test("refuses tokens not yet valid, of another issuer's audience, without an organization, and far too long ones")
+    func wrongClaims() async throws {
+        let (server, clock, person) = (KeyServer(), Clock(), TestTenant().owner)
+        try server.add("a")
+        let verifier = TokenVerifier(source: .keys { server.set() }, revocations: nil, now: { clock.now }, logger: quiet)
+        let early = try await server.sign(claims(person, at: clock.now.addingTimeInterval(600)), with: "a")
+        await #expect(throws: AccessFailure.badToken) { try await verifier.verify(early) }
+        let long = String(repeating: "a", count: 10_000)
+        await #expect(throws: AccessFailure.badToken) { try await verifier.verify(long) }
+        let good = try await server.sign(claims(person, at: clock.now), with: "a")
+        var parts = good.split(separator: ".").map(String.init)
+        let payload = try #require(Base64URL.decode(parts[1]))
+        parts[1] = Base64URL.encode(Data(String(decoding: payload, as: UTF8.self).replacing("starter", with: "premium").utf8))
+        let changed = parts.joined(separator: ".")
+        await #expect(throws: AccessFailure.badToken) { try await verifier.verify(changed) }
+    }
+
+    @Test("refuses an ended session on every program within two seconds, and only that one")
+    func revocation() async throws {
+        let host = try await TestHost.start(Workshop.self)
+        let servers = try await TestServers.shared.value
+        let (ended, other) = (TestTenant().owner, TestTenant().owner)
+        let (first, second) = (try await host.client(ended), try await host.client(other))
+        #expect(try await first.get("/api/v1/workshop/filter").status == 200)
+        let redis = Redis(try RedisConfiguration(url: "redis://127.0.0.1:\(servers.redis.port)"), logger: quiet)
+        try await Revocations(redis: redis, logger: quiet).revoke([ended.session], tokensExpire: Date().addingTimeInterval(900))
+        try await TrionexTesting.eventually("the session is dead", within: .seconds(2)) {
+            try await first.get("/api/v1/workshop/filter").problem == "revoked-session"
+        }
+        #expect(try await second.get("/api/v1/workshop/filter").status == 200)
+        await redis.shutdown()
+    }
+}
