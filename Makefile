@@ -36,9 +36,18 @@ bench: packages ## Measure the stated figures, in a release build, each beside i
 logs: ## Follow the programs' logs (NAME=content for one)
 	@exec tail -n 20 -F .run/logs/$(or $(NAME),*).log
 
-test: packages ## Run all tests, with servers of their own (ARGS='--filter Content')
+# Each room's tests are a process of their own, with servers of their own: what one room does to its process or its
+# servers (kills, time-outs, a full queue) is no business of another's.
+test: packages ## Run all tests, with servers of their own (ONLY='Content Search' for some rooms, ARGS=… for swift test)
 	swift build --build-tests
-	swift test --skip-build --parallel $(ARGS)
+	@failed=''; \
+	for room in $(or $(ONLY),$(patsubst Tests/%Tests,%,$(wildcard Tests/*Tests))); do \
+		room=$${room%Service}; [ -d Tests/$${room}Tests ] || room=$${room}Service; \
+		echo "::: $$room"; \
+		swift test --skip-build --filter "^$${room}Tests\." $(ARGS) || failed="$$failed $$room"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "trionex: tests failed in:$$failed" >&2; exit 1; fi; \
+	echo 'trionex: every test passed.'
 
 lint: lint-format lint-docs lint-imports ## Check format, documents and imports
 

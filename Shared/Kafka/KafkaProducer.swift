@@ -68,6 +68,11 @@ package final class KafkaProducer: Service, Sendable {
     /// Records that wait for their delivery.
     package var depth: Int { connection.withLock { $0 }?.depth ?? 0 }
 
+    /// Throws `.away` unless a broker answers within a second.
+    package func ping() async throws(KafkaFailure) {
+        guard await usable()?.ping() == true else { throw .away("no broker answers") }
+    }
+
     /// Until the program shuts down; then waits for deliveries under way.
     package func run() async throws {
         try? await gracefulShutdown()

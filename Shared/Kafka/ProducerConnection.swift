@@ -10,6 +10,7 @@ final class ProducerConnection: Sendable {
         var closing: Duration?
         var closers: [CheckedContinuation<Int, Never>] = []
         var left = 0
+        var pings: [CheckedContinuation<Bool, Never>] = []
     }
 
     enum Queued {
@@ -105,12 +106,39 @@ final class ProducerConnection: Sendable {
     /// What is left for reports after the queue has been purged.
     private static let purgeMilliseconds: CInt = 1_000
 
+    private static let pingMilliseconds: CInt = 1_000
+
+    /// Whether a broker answers within a second; false also when the client is being closed.
+    func ping() async -> Bool {
+        await withCheckedContinuation { continuation in
+            let isClosing = state.withLock { state in
+                if state.isOpen { state.pings.append(continuation) }
+                return !state.isOpen
+            }
+            if isClosing { continuation.resume(returning: false) }
+        }
+    }
+
+    /// On the client's own thread, which is the one that cannot outlive the client.
+    private func answerPings() {
+        let waiting = state.withLock { state in
+            defer { state.pings = [] }
+            return state.pings
+        }
+        guard !waiting.isEmpty else { return }
+        var metadata: UnsafePointer<rd_kafka_metadata>?
+        let error = rd_kafka_metadata(handle.pointer, 0, nil, &metadata, Self.pingMilliseconds)
+        if let metadata { rd_kafka_metadata_destroy(metadata) }
+        for continuation in waiting { continuation.resume(returning: !error.isError) }
+    }
+
     private func serve() {
         var closing: Duration?
         while closing == nil {
             rd_kafka_poll(handle.pointer, Self.pollMilliseconds)
             if rd_kafka_fatal_error(handle.pointer, nil, 0).isError { broken.store(true, ordering: .relaxed) }
             closing = state.withLock { $0.closing }
+            answerPings()
         }
         // A broken client never delivers: it would only make us wait.
         let limit = isBroken ? .zero : closing ?? .zero
@@ -127,6 +155,7 @@ final class ProducerConnection: Sendable {
             defer { state.closers = [] }
             return state.closers
         }
+        answerPings()
         rd_kafka_destroy(handle.pointer)
         // The library no longer calls: the observer may go.
         withExtendedLifetime(observer) {}

@@ -215,6 +215,8 @@ struct EndpointTests {
         #expect(try await api.get("/health").status == 200)
         let ready = try await api.get("/ready")
         #expect(ready.status == 200 && ready["dependencies"]["database"]["status"].string == "up")
+        #expect(ready["dependencies"]["kafka"]["status"].string == "up" && ready["dependencies"]["redis"]["status"].string == "up")
+        #expect(ready["status"].string == "ready")
         let metrics = try await api.get("/metrics").text
         #expect(
             metrics.contains(

@@ -84,6 +84,7 @@ package final class ProgramHost: Sendable {
             checks.append(ReadinessCheck("database", required: true) { try await database.ping() })
             let producer = try KafkaProducer(common.kafka, logger: log)
             services.append(producer)
+            checks.append(ReadinessCheck("kafka", required: false) { try await producer.ping() })
             services.append(OutboxRelay(database: database, producer: producer, service: P.name, logger: log))
             services.append(IdempotencyPruning(database: database, now: now, logger: log))
             for consumer in assembly.consumers {
