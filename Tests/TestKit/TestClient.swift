@@ -12,6 +12,13 @@ package struct TestClient: Sendable {
     package let base: String
     package let token: String?
 
+    /// A client without a tracer: one with it would put a trace of its own in place of what a test sends.
+    private static let http: HTTPClient = {
+        var configuration = HTTPClient.Configuration()
+        configuration.tracing.tracer = nil
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
+
     package init(base: String, token: String?) {
         self.base = base
         self.token = token
@@ -51,7 +58,7 @@ package struct TestClient: Sendable {
         if let token { request.headers.add(name: "authorization", value: "Bearer \(token)") }
         for (name, value) in headers { request.headers.replaceOrAdd(name: name, value: value) }
         if let bytes { request.body = .bytes(ByteBuffer(bytes: bytes)) }
-        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(30))
+        let response = try await Self.http.execute(request, timeout: .seconds(30))
         var buffer = try await response.body.collect(upTo: 64_000_000)
         return TestResponse(
             status: Int(response.status.code), headers: response.headers, body: buffer.readData(length: buffer.readableBytes) ?? Data())
