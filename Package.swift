@@ -7,7 +7,7 @@ import PackageDescription
 // It is built by `service(...)` alone, so none can be given another as a dependency: they
 // meet in Contracts, over HTTP and over Kafka.
 let rooms: [[Target]] = [
-    service("Gateway", at: "Gateway", uses: [.nioHTTP1]),
+    service("Gateway", at: "Gateway"),
     service("Auth", uses: [.jwt, .cryptoExtras, "CArgon2"], testedWith: ["UsersService"]),
     service("Users"),
     service("Content", uses: ["CLibXML2"]),
@@ -59,14 +59,14 @@ let rooms: [[Target]] = [
     [
         .target(
             name: "TestKit",
-            dependencies: .kit + ["DevStack", "Kafka", .jwt, .cryptoExtras, .nioHTTP1],
+            dependencies: .kit + ["DevStack", "Kafka", .jwt, .cryptoExtras],
             path: "Tests/TestKit", swiftSettings: .strict)
     ],
     tests("Contracts", of: [], exclude: ["Golden"]),
     tests("Postgres", of: []),
     tests("Redis", of: []),
-    tests("Kafka", of: ["Kafka", "DevStack"]),
-    tests("Messaging", of: ["Messaging", "Postgres", "Kafka", "DevStack", .tracing]),
+    tests("Kafka", of: []),
+    tests("Messaging", of: []),
     tests("ServiceKit", of: [.jwt, .cryptoExtras]),
     tests("DevStack", of: []),
     tests("System", of: .everyService),
@@ -101,14 +101,14 @@ extension [Target.Dependency] {
     static var kit: [Target.Dependency] {
         [
             "Contracts", "ServiceKit", "Messaging", "Postgres", "Redis", .hummingbird, .httpClient, .httpTypes, .crypto, .nioCore,
-            .nioPosix, .nioFoundation, .log, .metrics, .tracing, .lifecycle,
+            .nioPosix, .nioHTTP1, .nioFoundation, .log, .metrics, .tracing, .lifecycle,
         ]
     }
 }
 
 /// What every test target may use.
 extension [Target.Dependency] {
-    static var tests: [Target.Dependency] { kit + ["TestKit", "DevStack", "Kafka", .nioHTTP1] }
+    static var tests: [Target.Dependency] { kit + ["TestKit", "DevStack", "Kafka"] }
 }
 
 /// `Services/<Name>`: the library `<Name>Service`, the executable `<name>` and the tests `<Name>ServiceTests`.
