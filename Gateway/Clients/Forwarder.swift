@@ -174,7 +174,11 @@ struct UpstreamTrouble: Error {
         switch kind {
         case .tooSlow: return false
         case .notConnected: return pump.map { !$0.relay.hasStarted && $0.relay.failure == nil } ?? true
-        case .broken: return pump == nil && [.get, .head, .options, .put, .delete].contains(outgoing.method)
+        case .broken:
+            // A write that was done and is asked again answers otherwise: 404 to a DELETE, 412 to what had an If-Match.
+            let repeatable =
+                [.get, .head, .options].contains(outgoing.method) || outgoing.method == .put && outgoing.headers["if-match"].isEmpty
+            return pump == nil && repeatable
         }
     }
 }

@@ -3,11 +3,11 @@ import Kafka
 import Postgres
 
 /// An error in words that may be logged and kept in a dead letter: what kind it is and where, never the data.
-enum FailureReason {
+package enum FailureReason {
     /// Dead letters and log lines stay small.
     static let limit = 500
 
-    static func text(_ error: any Error) -> String {
+    package static func text(_ error: any Error) -> String {
         String(describe(error).prefix(limit))
     }
 

@@ -25,6 +25,15 @@ package struct DatabaseConfiguration: Sendable {
     package var statementCacheSize = 256
 
     package init(url: String) { self.url = url }
+
+    /// False for what libpq would take apart at the wrong place, quoting a piece of the password in its complaint.
+    package static func isReadable(_ url: String) -> Bool {
+        guard let scheme = ["postgres://", "postgresql://"].first(where: { url.hasPrefix($0) }) else { return false }
+        let rest = url.dropFirst(scheme.count)
+        let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+        let signs = rest.count { $0 == "@" }
+        return signs <= 1 && authority.count { $0 == "@" } == signs
+    }
 }
 
 /// Where a tenant's rows live, asked of one place, so that a tenant can be moved without a change in any service.

@@ -42,7 +42,12 @@ struct ValueTests {
     }
 
     @Test(
-        "only absolute web addresses pass", arguments: ["javascript:alert(1)", "ftp://a.org", "//a.org", "a.org", "https://", "http:///x"])
+        "only absolute web addresses pass",
+        arguments: [
+            "javascript:alert(1)", "ftp://a.org", "//a.org", "a.org", "https://", "http:///x", "https://e.org/a\n\"><script>",
+            "https://e.org/\r\nX: y", "http://e.org/\u{01}x",
+            "https://e.org/a b", "https://e.org/<x>",
+        ])
     func badURL(text: String) { #expect(throws: TextProblem.self) { try WebAddress(text) } }
 
     @Test("identifiers made later sort later, are version 7 and survive their text")

@@ -137,6 +137,9 @@ struct EndpointTests {
         }
         #expect(seen == Array(1...25) && pages == 3)
         #expect(try await api.get("/api/v1/workshop/numbers?cursor=garbage!").status == 400)
+        let hostile = Base64URL.encode(Data("[\"-9000000000000000000\",\"\(UUID().uuidString)\"]".utf8))
+        let cursor = try JSON.decode(Cursor.self, from: JSON.encode(JSONValue.string(hostile)))
+        #expect(cursor.timeAndID == nil, "a time that no database would take is no place to begin")
     }
 
     @Test("shows nothing of an unexpected error, and logs it once")

@@ -1,5 +1,6 @@
 import Contracts
 import Foundation
+import NIOHTTP1
 import ServiceKit
 import Synchronization
 import TestKit
@@ -32,6 +33,19 @@ struct IdempotencyTests {
         let other = try await api.post("/api/v1/workshop/orders", order("b.\(id)@example.org"), headers: ["idempotency-key": "k-2"])
         #expect(other.status == 422 && other.problem == "idempotency-key-reused")
         #expect(Workshop.calls.withLock { $0["b.\(id)@example.org"] } == nil)
+    }
+
+    @Test("on an upload is tied to the bytes that were sent, not to their number")
+    func uploads() async throws {
+        let api = try await TestHost.start(Workshop.self).client(TestTenant().owner)
+        func send(_ text: String) async throws -> TestResponse {
+            try await api.send(.POST, "/api/v1/workshop/things", bytes: Data(text.utf8), headers: ["idempotency-key": "k-6"])
+        }
+        #expect(try await send("AAAA").status == 201)
+        let again = try await send("AAAA")
+        #expect(again.status == 201 && again.header("idempotency-replayed") == "true")
+        let other = try await send("BBBB")
+        #expect(other.status == 422 && other.problem == "idempotency-key-reused")
     }
 
     @Test("belongs to one person of one organization")

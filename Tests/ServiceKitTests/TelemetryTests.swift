@@ -101,6 +101,18 @@ struct SettingsTests {
         }
     }
 
+    @Test(
+        "an address whose password would be taken apart at the wrong place is refused without showing it",
+        arguments: ["postgres://content:pa/ss@127.0.0.1/x", "postgres://content:a@hunter2:77x@127.0.0.1:5/x", "mysql://a:hunter2@b/c"])
+    func passwords(url: String) throws {
+        let refused = #expect(throws: ProgramHost.SettingsRefused.self) {
+            try ProgramHost(Workshop.self, environment: ["TRIONEX_DATABASE_URL": url])
+        }
+        #expect(
+            refused?.problems.count == 1 && refused?.problems.joined().contains("ss@") == false
+                && refused?.problems.joined().contains("hunter2") == false)
+    }
+
     @Test("a value may come from a file")
     func fromFile() throws {
         let file = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)

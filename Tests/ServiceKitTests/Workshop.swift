@@ -85,6 +85,7 @@ enum Workshop: Program {
                 Endpoint.get("open", "For anybody", .public, open)
                 Endpoint.get("surprise", "Fails unexpectedly", may: .signedIn, surprise)
                 Endpoint.get("numbers", "A long list", may: .signedIn, numbers)
+                Endpoint.upload(.post, "things", "Take any bytes", may: .signedIn, maxBodyBytes: 1_000_000, upload)
                 Endpoint.post("fail", "Refuses after counting", may: .signedIn, fail)
             },
             Endpoints("/internal/v1/workshop") {
@@ -135,6 +136,12 @@ enum Workshop: Program {
         let after = cut.cursor.flatMap { $0.keys.first.flatMap { Int($0) } } ?? 0
         let rows = (after + 1...after + limit.value + 1).filter { $0 <= 25 }.map { Number(number: $0) }
         return Page(rows, limit: limit) { Cursor([String($0.number)]) }
+    }
+
+    static func upload(_ request: CallerRequest) async throws -> Created<OrderView> {
+        var count = 0
+        for try await chunk in request.body { count += chunk.readableBytes }
+        return Created(OrderView(id: "thing", email: "", calls: count, version: 1), at: "/api/v1/workshop/things/thing")
     }
 
     static func fail(_ request: CallerRequest) async throws -> NoContent {

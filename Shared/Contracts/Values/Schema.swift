@@ -11,6 +11,8 @@ package indirect enum Schema: Sendable, Equatable {
     /// An object whose keys are not known beforehand.
     case map(Schema)
     case object([Property])
+    /// The same, or null.
+    case nullable(Schema)
     /// Any JSON.
     case any
     /// A file or another stream of bytes.

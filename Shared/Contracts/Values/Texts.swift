@@ -123,7 +123,11 @@ package struct WebAddress: ValidatedText {
     package init(checked: String) { rawValue = checked }
     package static var schema: Schema { .string(format: "uri", maxLength: 1000) }
     package static func check(_ text: String) throws(TextProblem) -> String {
-        guard text.utf8.count <= 1000, let url = URL(string: text), let scheme = url.scheme?.lowercased(),
+        // Foundation would percent-encode what must not be there, and the text is kept as it came.
+        let never = Set("\"<>\\^`{|}".unicodeScalars)
+        guard text.utf8.count <= 1000,
+            text.unicodeScalars.allSatisfy({ $0.value > 0x20 && !(0x7F...0x9F).contains($0.value) && !never.contains($0) }),
+            let url = URL(string: text), let scheme = url.scheme?.lowercased(),
             scheme == "https" || scheme == "http", let host = url.host, !host.isEmpty
         else { throw TextProblem("invalid-url", "must be an absolute http or https URL of at most 1000 characters") }
         return text

@@ -101,8 +101,9 @@ struct StartOver: AsyncParsableCommand {
         let group = EventConsumer.group(service: ServiceName(rawValue: database.service), consumer: consumer)
         let reader = KafkaReader(try brokers.configuration, logger: quiet)
         let topics = try await reader.lag(of: group, topics: Topic.all.map(\.name)).filter { $0.committed != nil }.map(\.place.topic)
-        let forgotten = try await database.withDatabase { try await StartingOver.forget(consumer: group, in: $0) }
+        // The group first: it refuses while a replica still runs, and an inbox emptied under a running consumer would double effects.
         try await reader.rewind(group, topics: Array(Set(topics)))
+        let forgotten = try await database.withDatabase { try await StartingOver.forget(consumer: group, in: $0) }
         print("\(group) begins anew: \(forgotten) handled events forgotten, \(Set(topics).count) topics rewound")
     }
 }

@@ -6,6 +6,10 @@ final class AdminConnection {
     private static let connectTimeout: Duration = .seconds(10)
 
     init(url: String) throws {
+        guard DatabaseConfiguration.isReadable(url) else {
+            throw MigrationFailure(
+                "the address must be postgres://role:password@host:port/database, with @ : / ? # % in the password percent-encoded")
+        }
         let settings = ConnectionSettings(
             url: url, applicationName: "trionex-migrate", connectTimeout: Self.connectTimeout, statementTimeout: .zero,
             statementCache: nil)

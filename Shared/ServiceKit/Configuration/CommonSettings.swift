@@ -51,6 +51,11 @@ package struct CommonSettings: Sendable {
         if usesDatabase {
             let url = reader.text(
                 "DATABASE_URL", default: "postgres://\(service):\(service)@127.0.0.1:5432/trionex", "The PostgreSQL of this service")
+            if !DatabaseConfiguration.isReadable(url) {
+                reader.refuse(
+                    "TRIONEX_DATABASE_URL must be postgres://role:password@host:port/database, with @ : / ? # % in the password percent-encoded"
+                )
+            }
             var database = DatabaseConfiguration(url: url)
             database.batchConnections = reader.integer(
                 "DATABASE_BATCH_CONNECTIONS", default: 2, in: 1...64, "Connections for single statements, many callers to a pipeline")

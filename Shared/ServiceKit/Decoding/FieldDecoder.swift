@@ -127,7 +127,7 @@ final class FieldSink: @unchecked Sendable {
         case .boolean: "true or false"
         case .array: "an array"
         case .map, .object: "an object"
-        case .any, .binary: "a value"
+        case .nullable, .any, .binary: "a value"
         }
     }
 }

@@ -124,6 +124,8 @@ package enum OpenAPI {
             let required = properties.filter(\.required).map { JSONValue.string($0.name) }
             if !required.isEmpty { object["required"] = .array(required) }
             return .object(object)
+        case .nullable(let inner):
+            return .object(["anyOf": .array([json(inner), .object(["type": .string("null")])])])
         case .any: return .object([:])
         case .binary: return .object(["type": .string("string"), "format": .string("binary")])
         }

@@ -57,9 +57,14 @@ package struct Cursor: Sendable, Codable, Described, Equatable {
         try container.encode(text)
     }
 
+    /// The end of the year 9999: a later time is nobody's, and no database would take it.
+    private static let latest: Int64 = 253_402_300_799_999_999
+
     /// The keys as a time (in milliseconds, as `Page` makes it with `Cursor(time:id:)`) and an id.
     package var timeAndID: (Date, UUID)? {
-        guard keys.count == 2, let microseconds = Int64(keys[0]), let id = UUID(uuidString: keys[1]) else { return nil }
+        guard keys.count == 2, let microseconds = Int64(keys[0]), (0...Self.latest).contains(microseconds),
+            let id = UUID(uuidString: keys[1])
+        else { return nil }
         return (Date(timeIntervalSince1970: Double(microseconds) / 1_000_000), id)
     }
 
@@ -93,7 +98,7 @@ package struct Page<Item: Codable & Sendable>: EndpointResult {
     package static var status: HTTPResponse.Status { .ok }
     package static var bodySchema: NamedSchema? {
         let item = SchemaProbe.named(Item.self)
-        let next = Schema.string()
+        let next = Schema.nullable(.string())
         return NamedSchema(
             name: item.name.map { $0 + "Page" },
             schema: .object([.init("data", .array(item.schema), required: true), .init("nextCursor", next, required: true)]))
@@ -125,6 +130,14 @@ package protocol PagedView: View {
 }
 
 extension PagedView {
+    /// Written out as null on the last page, as `Page` does.
+    package static var bodySchema: NamedSchema? {
+        let named = SchemaProbe.named(Self.self)
+        guard case .object(let properties) = named.schema else { return named }
+        let rest = properties.filter { $0.name != "nextCursor" }
+        return NamedSchema(name: named.name, schema: .object(rest + [.init("nextCursor", .nullable(.string()), required: true)]))
+    }
+
     package func response(to request: PublicRequest) throws -> Response {
         try response(to: request, status: Self.status, headers: request.linkToNext(nextCursor))
     }

@@ -83,16 +83,18 @@ struct EndpointRouter: Sendable {
         let caller = try await authenticate(request, context, endpoint)
         guard let query = FormText.pairs(request.uri.query ?? "") else { throw MalformedBody.badQuery }
         let (data, body) = try await read(request, endpoint)
+        let digest = endpoint.streamsBody && request.headers[.idempotencyKey] != nil ? BodyDigest() : nil
         let parameters = context.parameters.reduce(into: [String: String]()) { result, pair in
             result[String(pair.key)] = pair.value.removingPercentEncoding ?? String(pair.value)
         }
         let publicRequest = PublicRequest(
             method: request.method, path: request.uri.path, headers: request.headers, clientAddress: clientAddress(request, context),
-            requestID: context.requestID, body: body, now: now(), parameters: parameters, query: query, record: context.record)
+            requestID: context.requestID, body: digest?.reading(body) ?? body, now: now(), parameters: parameters, query: query,
+            record: context.record)
         guard endpoint.method == .post, let idempotency, let key = request.headers[.idempotencyKey] else {
             return try await endpoint.handle(publicRequest, caller, data)
         }
-        return try await idempotency.once(key, publicRequest, caller: caller ?? .anonymous(), body: data) {
+        return try await idempotency.once(key, publicRequest, caller: caller ?? .anonymous(), body: data, streamed: digest) {
             try await endpoint.handle(publicRequest, caller, data)
         }
     }

@@ -5,6 +5,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import Postgres
+import Synchronization
 
 /// `Idempotency-Key` (IETF draft): the same key, tenant, principal and payload within 24 hours replays the first answer.
 ///
@@ -18,6 +19,9 @@ struct Idempotency: Sendable {
     static let maximumStoredBytes = 1_000_000
     /// After this a request that never finished is taken for dead, and may run again.
     static let runningSeconds = 120.0
+    /// How often, and how far apart, it is tried to note an answer.
+    static let noteTries = 3
+    static let notePause = Duration.milliseconds(200)
 
     enum Refusal: String, Failure {
         case reused = "idempotency-key-reused"
@@ -46,11 +50,15 @@ struct Idempotency: Sendable {
         let contentType: String?
         let location: String?
         let entityTag: String?
+        let cacheControl: String?
+        /// What was streamed up, for endpoints that read their body themselves.
+        let payload: Data?
         let body: Data
     }
 
+    /// `streamed` is the digest of a body that the handler reads itself; it is complete only once the handler has run.
     func once(
-        _ key: String, _ request: PublicRequest, caller: Caller, body: Data, _ run: () async throws -> Response
+        _ key: String, _ request: PublicRequest, caller: Caller, body: Data, streamed: BodyDigest?, _ run: () async throws -> Response
     ) async throws -> Response {
         guard (1...Self.maximumKeyLength).contains(key.utf8.count), key.utf8.allSatisfy({ $0 > 31 && $0 < 127 }) else {
             throw Refusal.malformed
@@ -68,19 +76,23 @@ struct Idempotency: Sendable {
         if let earlier {
             guard earlier.fingerprint == fingerprint else { throw Refusal.reused }
             guard let sealed = earlier.answer else { throw Refusal.running }
-            return try replay(sealed, secret)
+            return try await replay(sealed, secret, request, streamed)
         }
+        let response: Response
         do {
-            let response = try await run()
-            return try await keep(response, store, caller, secret)
+            response = try await run()
         } catch {
-            // Nothing was done, or it was rolled back: the client may try again with the same key.
-            _ = try? await database.execute(store.forget, as: caller)
+            // Nothing was done, or it was rolled back: the client may try again with the same key. With a dependency away that is not
+            // certain (a commit may have been lost on its way back), so the key then stays taken until it counts as dead.
+            if !(error is DependencyFailure) { _ = try? await database.execute(store.forget, as: caller) }
             throw error
         }
+        return try await keep(response, store, caller, secret, streamed)
     }
 
-    private func keep(_ response: Response, _ store: IdempotencyStore, _ caller: Caller, _ secret: SymmetricKey) async throws -> Response {
+    private func keep(
+        _ response: Response, _ store: IdempotencyStore, _ caller: Caller, _ secret: SymmetricKey, _ streamed: BodyDigest?
+    ) async throws -> Response {
         guard response.status.code < 500, let length = response.body.contentLength, length <= Self.maximumStoredBytes else {
             _ = try? await database.execute(store.forget, as: caller)
             return response
@@ -90,26 +102,57 @@ struct Idempotency: Sendable {
         let bytes = collector.bytes
         let answer = Answer(
             status: response.status.code, contentType: response.headers[.contentType], location: response.headers[.location],
-            entityTag: response.headers[.eTag], body: bytes)
+            entityTag: response.headers[.eTag], cacheControl: response.headers[.cacheControl], payload: streamed?.value, body: bytes)
         let sealed = try AES.GCM.seal(try JSONEncoder().encode(answer), using: secret).combined ?? Data()
-        _ = try await database.execute(store.finish(sealed), as: caller)
+        // The work is committed: failing to note it must neither free the key nor turn the answer into an error. Without the note
+        // the key counts as running for `runningSeconds`. A task of its own, because the caller's may be cancelled.
+        let (database, finish) = (database, store.finish(sealed))
+        await Task {
+            for _ in 0..<Self.noteTries {
+                if (try? await database.execute(finish, as: caller)) != nil { return }
+                try? await Task.sleep(for: Self.notePause)
+            }
+        }.value
         var response = response
         response.body = .init(byteBuffer: ByteBuffer(bytes: bytes))
         return response
     }
 
-    private func replay(_ sealed: Data, _ secret: SymmetricKey) throws -> Response {
+    private func replay(
+        _ sealed: Data, _ secret: SymmetricKey, _ request: PublicRequest, _ streamed: BodyDigest?
+    ) async throws -> Response {
         let plain = try AES.GCM.open(try AES.GCM.SealedBox(combined: sealed), using: secret)
         let answer = try JSONDecoder().decode(Answer.self, from: plain)
+        if let streamed {
+            for try await _ in request.body {}
+            guard answer.payload == streamed.value else { throw Refusal.reused }
+        }
         var headers: HTTPFields = [.idempotencyReplayed: "true"]
         headers[.contentType] = answer.contentType
         headers[.location] = answer.location
         headers[.eTag] = answer.entityTag
+        headers[.cacheControl] = answer.cacheControl
         return Response(status: .init(code: answer.status), headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: answer.body)))
     }
 
     private static func digest(_ parts: String...) -> Data {
         Data(SHA256.hash(data: Data(parts.joined(separator: "\u{0}").utf8)))
+    }
+}
+
+/// Hashes a streamed body as it is read, so that an answer is tied to its payload.
+final class BodyDigest: Sendable {
+    private let hash = Mutex(SHA256())
+
+    var value: Data { hash.withLock { Data($0.finalize()) } }
+
+    /// The same body; what is read of it is hashed.
+    func reading(_ body: RequestBody) -> RequestBody {
+        RequestBody(
+            asyncSequence: body.map { [self] chunk in
+                hash.withLock { $0.update(data: Data(chunk.readableBytesView)) }
+                return chunk
+            })
     }
 }
 

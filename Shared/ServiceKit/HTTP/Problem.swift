@@ -3,6 +3,7 @@ import Foundation
 package import HTTPTypes
 package import Hummingbird
 import Logging
+import Messaging
 import NIOCore
 import Postgres
 
@@ -157,10 +158,8 @@ enum ProblemTranslation {
         if let postgres = error as? PostgresFailure {
             metadata["sqlState"] = "\(postgres.sqlState)"
             metadata["constraint"] = "\(postgres.constraint ?? "")"
-            metadata["reason"] = "\(postgres.message)"
-        } else if error is DecodingError || error is EncodingError {
-            metadata["reason"] = "\(error)"
         }
+        metadata["reason"] = "\(FailureReason.text(error))"
         logger.error("unexpected error", metadata: metadata)
         return Problem(
             code: "internal-error", status: .internalServerError,

@@ -150,6 +150,8 @@ package final class TokenVerifier: Sendable {
                 state.fetchedAt = now()
             }
         } catch {
+            // The pause counts from here: a load that took as long as the pause must not let everybody who waits try in turn.
+            state.withLock { $0.triedAt = now() }
             logger.warning("public keys could not be read", metadata: ["reason": "\(error)"])
             // With keys in hand we go on with them; without any, nobody can be told apart from an impostor.
             if state.withLock({ $0.fetchedAt == nil }) { throw DependencyFailure("keys", reason: "no public keys yet") }

@@ -106,12 +106,15 @@ struct IdempotencyPruning: Service {
                 if Task.isCancelled { return }
                 let before = now().addingTimeInterval(-86_400)
                 do {
-                    _ = try await database.platform(PlatformWork("idempotency pruning")) { tx in
-                        try tx.execute(
-                            """
-                            DELETE FROM idempotency_keys WHERE ctid IN
-                            (SELECT ctid FROM idempotency_keys WHERE created_at < \(before) LIMIT \(Self.batch))
-                            """)
+                    var removed = Self.batch
+                    while removed == Self.batch, !Task.isCancelled {
+                        removed = try await database.platform(PlatformWork("idempotency pruning")) { tx in
+                            try tx.execute(
+                                """
+                                DELETE FROM idempotency_keys WHERE ctid IN
+                                (SELECT ctid FROM idempotency_keys WHERE created_at < \(before) LIMIT \(Self.batch))
+                                """)
+                        }
                     }
                 } catch {
                     logger.warning("old idempotency keys could not be removed", metadata: ["reason": "\(error)"])
