@@ -19,7 +19,7 @@ package enum Auth: Program {
     }
 
     package static func assemble(_ settings: AuthSettings, _ house: Foundations) throws -> Assembly {
-        let keys = try KeyRing.open(settings.keyDirectory, logger: house.logger)
+        let keys = try KeyRing.open(settings.keyDirectory, now: house.now, logger: house.logger)
         let passwords = try PasswordHashing(
             cost: settings.hashing, threads: HashingThreads(threads: settings.hashingThreads, limit: settings.hashingQueue))
         let people = PeopleClient(neighbours: house.neighbours)

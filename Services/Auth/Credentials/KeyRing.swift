@@ -12,7 +12,8 @@ package import ServiceKit
 
 /// The signing keys of the platform: RSA of 2048 bits, one PEM file each, in a directory that only auth can read.
 ///
-/// The last by name signs; all are published, so that tokens signed by an older one stay good until it is taken away.
+/// All are published, so that tokens signed by an older one stay good until it is taken away. The last by name signs once its
+/// file is `cacheSeconds` old; until then whoever keeps the published keys may not know it, and the one before it signs.
 package final class KeyRing: Sendable {
     /// Why there is no key to sign with, as a sentence for whoever starts auth.
     package struct Unusable: Error, CustomStringConvertible {
@@ -33,27 +34,44 @@ package final class KeyRing: Sendable {
         let keys: [PublicKey]
     }
 
+    private struct StoredKey: Sendable {
+        let key: JWTKit.Insecure.RSA.PrivateKey
+        /// When its file was written.
+        let since: Date
+    }
+
+    /// Seconds for which the published keys may be kept: a new key is published this long before it signs.
+    package static let cacheSeconds = 300
+
     /// The key set (RFC 7517), as it is published.
     package let document: Data
     package let publicKeys: JWKS
-    /// The key that signs.
-    package let keyID: String
+    private let first: String
+    /// The keys after the first, by name, and from when on each signs.
+    private let later: [(kid: String, signsFrom: Date)]
     private let signer: Task<JWTKeyCollection, Never>
+    private let now: @Sendable () -> Date
 
-    private init(_ keys: [JWTKit.Insecure.RSA.PrivateKey], directory: String) throws {
-        let published = try keys.map(Self.publicKey)
-        guard let key = keys.last, let newest = published.last else {
-            throw Unusable(description: "there is no signing key in \(directory)")
-        }
+    private init(_ keys: [StoredKey], directory: String, now: @escaping @Sendable () -> Date) throws {
+        let published = try keys.map { try Self.publicKey($0.key) }
+        guard let oldest = published.first else { throw Unusable(description: "there is no signing key in \(directory)") }
         document = try JSON.encode(KeySet(keys: published))
         publicKeys = try JSONDecoder().decode(JWKS.self, from: document)
-        keyID = newest.kid
-        let kid = JWKIdentifier(string: newest.kid)
+        first = oldest.kid
+        later = zip(published, keys).dropFirst().map { ($0.kid, $1.since.addingTimeInterval(TimeInterval(Self.cacheSeconds))) }
+        self.now = now
+        let named = zip(published, keys).map { (JWKIdentifier(string: $0.kid), $1.key) }
         signer = Task {
             let collection = JWTKeyCollection()
-            await collection.add(rsa: key, digestAlgorithm: .sha256, kid: kid)
+            for (kid, key) in named { await collection.add(rsa: key, digestAlgorithm: .sha256, kid: kid) }
             return collection
         }
+    }
+
+    /// The key that signs now: the newest that everybody can know. The oldest when there is none: before it nothing was published.
+    package var keyID: String {
+        let now = now()
+        return later.last { $0.signsFrom <= now }?.kid ?? first
     }
 
     /// A JWT with the header `{alg: RS256, typ: JWT, kid}`.
@@ -74,9 +92,11 @@ package final class KeyRing: Sendable {
     /// Reads the keys of a directory; makes the directory and a first key when there is none.
     ///
     /// Several processes may start at once on one directory: a lock lets one of them make the key.
-    package static func open(_ directory: String, now: Date = Date(), logger: Logger) throws -> KeyRing {
+    package static func open(
+        _ directory: String, now: @escaping @Sendable () -> Date = { Date() }, logger: Logger
+    ) throws -> KeyRing {
         let present = try load(directory)
-        if !present.isEmpty { return try KeyRing(present, directory: directory) }
+        if !present.isEmpty { return try KeyRing(present, directory: directory, now: now) }
         do {
             try FileManager.default.createDirectory(
                 atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
@@ -88,13 +108,13 @@ package final class KeyRing: Sendable {
         defer { close(lock) }
         flock(lock, LOCK_EX)
         if try load(directory).isEmpty {
-            try add(to: directory, now: now)
+            try add(to: directory, now: now())
             logger.notice("a signing key was made", metadata: ["directory": "\(directory)"])
         }
-        return try KeyRing(try load(directory), directory: directory)
+        return try KeyRing(try load(directory), directory: directory, now: now)
     }
 
-    /// Makes a key. Its name begins with the time, so that it comes after those that are there.
+    /// Makes a key. Its name has the time, so that it comes after those that are there; so has its file, whose age says when it signs.
     package static func add(to directory: String, now: Date) throws {
         let key = try _RSA.Signing.PrivateKey(keySize: .bits2048)
         let time = Timestamp.text(now).filter { $0.isNumber || $0 == "T" || $0 == "Z" }
@@ -107,16 +127,20 @@ package final class KeyRing: Sendable {
         try handle.write(contentsOf: Data(key.pemRepresentation.utf8))
         try handle.synchronize()
         try handle.close()
+        try FileManager.default.setAttributes([.modificationDate: now], ofItemAtPath: draft)
         guard rename(draft, path) == 0 else { throw Unusable(description: "no key can be written to \(directory)") }
     }
 
-    private static func load(_ directory: String) throws -> [JWTKit.Insecure.RSA.PrivateKey] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+    private static func load(_ directory: String) throws -> [StoredKey] {
+        let files = FileManager.default
+        let names = (try? files.contentsOfDirectory(atPath: directory)) ?? []
         return try names.filter { $0.hasSuffix(".pem") }.sorted().map { name in
-            guard let text = try? String(contentsOfFile: "\(directory)/\(name)", encoding: .utf8),
+            let path = "\(directory)/\(name)"
+            guard let text = try? String(contentsOfFile: path, encoding: .utf8),
+                let since = try? files.attributesOfItem(atPath: path)[.modificationDate] as? Date,
                 let key = try? JWTKit.Insecure.RSA.PrivateKey(pem: text)
-            else { throw Unusable(description: "\(directory)/\(name) is not an RSA key of at least 2048 bits in PEM that can be read") }
-            return key
+            else { throw Unusable(description: "\(path) is not an RSA key of at least 2048 bits in PEM that can be read") }
+            return StoredKey(key: key, since: since)
         }
     }
 }

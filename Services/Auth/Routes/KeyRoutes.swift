@@ -10,8 +10,6 @@ struct KeyRoutes {
     let secret: String?
     let lifetime: TimeInterval
 
-    /// Seconds for which the keys may be kept: a new key is published this long before it signs.
-    static let cacheSeconds = 300
     static let programs: Set<ServiceName> = [
         .gateway, .auth, .users, .content, .assistant, .analytics, .notifications, .files, .search,
     ]
@@ -28,7 +26,7 @@ struct KeyRoutes {
     }
 
     func publicKeys(_ request: PublicRequest) async throws -> RawJSON {
-        RawJSON(keys.document, headers: [.cacheControl: "public, max-age=\(Self.cacheSeconds)"])
+        RawJSON(keys.document, headers: [.cacheControl: "public, max-age=\(KeyRing.cacheSeconds)"])
     }
 
     /// The internal path is not routed by the gateway. The secret is compared by its hash, which takes the same time wherever

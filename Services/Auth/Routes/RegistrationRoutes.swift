@@ -72,7 +72,9 @@ struct RegistrationRoutes {
             try await passwords.verify(body.password.bytes, against: known.passwordHash)
         else { throw AccountFailure.emailTaken }
         let again = request(body, organizationID: earlier.organizationID)
-        try await database.execute(AccountStore.replaceRegistration(known.id, with: again), as: AccountStore.caller)
+        // The worker may have finished, or removed, the earlier one by now: then there is nothing to go on with.
+        let replaced = try await database.execute(AccountStore.replaceRegistration(known.id, with: again), as: AccountStore.caller)
+        guard replaced == 1 else { throw AccountFailure.registrationPending }
         return Account(
             id: known.id, email: known.email, passwordHash: known.passwordHash, status: .pending, registration: again)
     }

@@ -55,6 +55,7 @@ struct SessionRoutes {
         return Uncached(signedIn)
     }
 
+    /// The same statements whether an account has the address or not, so that the time they take tells as little as the answer.
     private func failed(_ email: EmailAddress, _ account: UserID?, _ request: PublicRequest) async throws {
         Self.count("failed")
         let policy = lockOut
@@ -62,15 +63,16 @@ struct SessionRoutes {
             let failures = SignInFailureStore(tx: tx)
             let until = policy.delay(after: try failures.add(email)).map { tx.now.addingTimeInterval($0) }
             if let until { try failures.lock(email, until: until) }
-            guard let account else { return }
             var events: [any Event] = [
-                UserLoginFailed(userID: account, address: request.clientAddress, userAgent: request.userAgent),
                 AuditEntryRecorded(
-                    action: "auth.session.open", resourceType: "account", resourceID: account.description, actor: tx.caller.principalText,
+                    action: "auth.session.open", resourceType: "account", resourceID: account?.description, actor: tx.caller.principalText,
                     outcome: "refused", riskLevel: until == nil ? "medium" : "high", address: request.clientAddress,
-                    userAgent: request.userAgent, changed: [:]),
+                    userAgent: request.userAgent, changed: [:])
             ]
-            if let until { events.append(UserLocked(userID: account, lockedUntil: until)) }
+            if let account {
+                events.append(UserLoginFailed(userID: account, address: request.clientAddress, userAgent: request.userAgent))
+                if let until { events.append(UserLocked(userID: account, lockedUntil: until)) }
+            }
             try Outbox(tx).append(events)
         }
     }

@@ -17,7 +17,7 @@ struct RegistrationCompletion: Sendable {
         } catch let refusal as any Failure {
             switch refusal.kind {
             case .unavailable, .limited: break
-            default: try await database.execute(AccountStore.removePending(account.id), as: AccountStore.caller)
+            default: try await database.execute(AccountStore.removePending(account.id, registration), as: AccountStore.caller)
             }
             throw refusal
         }

@@ -12,12 +12,13 @@ struct SessionHousekeeping: Service {
     let accessLifetime: TimeInterval
     let now: @Sendable () -> Date
     let logger: Logger
+    /// Rows removed by one statement.
+    var pruningBatch = 5_000
 
     static let pause = Duration.seconds(1)
     /// One in so many rounds also prunes.
     static let roundsPerPruning = 600
     static let batch = 500
-    static let pruningBatch = 5_000
     /// How long an expired session is kept.
     static let retention: TimeInterval = 86_400
 
@@ -53,12 +54,22 @@ struct SessionHousekeeping: Service {
         }
     }
 
-    private func prune() async throws {
-        let before = now().addingTimeInterval(-Self.retention)
-        _ = try await database.platform(PlatformWork("expired sessions")) { tx in
-            try PlatformSessionStore(tx: tx).prune(before: before, limit: Self.pruningBatch)
+    func prune() async throws {
+        let sessionsBefore = now().addingTimeInterval(-Self.retention), failuresBefore = now().addingTimeInterval(-LockOut.memory)
+        let batch = pruningBatch
+        try await inBatches {
+            try await database.platform(PlatformWork("expired sessions")) { tx in
+                try PlatformSessionStore(tx: tx).prune(before: sessionsBefore, limit: batch)
+            }
         }
-        try await database.execute(
-            SignInFailureStore.prune(before: now().addingTimeInterval(-LockOut.memory), limit: Self.pruningBatch), as: AccountStore.caller)
+        try await inBatches {
+            try await database.execute(SignInFailureStore.prune(before: failuresBefore, limit: batch), as: AccountStore.caller)
+        }
+    }
+
+    /// Until one removes less than a whole batch: however many there are, none is left for the next round, and no statement is long.
+    private func inBatches(_ remove: () async throws -> Int) async throws {
+        var removed: Int
+        repeat { removed = try await remove() } while removed == pruningBatch && !Task.isCancelled
     }
 }

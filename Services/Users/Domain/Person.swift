@@ -109,8 +109,17 @@ struct Person: Sendable, Equatable {
 struct Actor: Sendable {
     let isOwner: Bool
 
-    init(_ caller: Caller) {
-        isOwner = caller.roles.contains { $0 == Role.owner.rawValue || $0 == BuiltInRole.superadmin.rawValue }
+    /// Rights as they are now. A token says what they were when it was signed: who was demoted, suspended or removed since must
+    /// not be able to undo that with it. Without a permission, being an active member is enough.
+    init(_ caller: Caller, now member: Person?, needing permission: Permission?) throws(AccessFailure) {
+        if caller.roles.contains(BuiltInRole.superadmin.rawValue) {
+            isOwner = true
+            return
+        }
+        guard let member, member.status == .active,
+            permission.map({ needed in member.role.permissions.contains { $0.allows(needed) } }) ?? true
+        else { throw .missingPermission(permission ?? "users:write") }
+        isOwner = member.role == .owner
     }
 
     func requireOwner() throws(MemberFailure) {

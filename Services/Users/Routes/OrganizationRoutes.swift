@@ -55,6 +55,7 @@ struct OrganizationRoutes {
     func patch(_ request: CallerRequest, _ body: OrganizationPatch) async throws -> OrganizationView {
         guard try request.path("id", as: TenantID.self) == request.caller.tenant else { throw ResourceFailure.notFound }
         return try await database.transaction(as: request.caller) { tx in
+            _ = try PersonStore(tx: tx).actor(request.caller, needing: "organizations:write")
             let organizations = OrganizationStore(tx: tx)
             var organization = try organizations.lock()
             try request.requireMatch(EntityTag(version: organization.version))

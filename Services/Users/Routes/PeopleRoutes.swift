@@ -8,6 +8,8 @@ import ServiceKit
 struct PeopleRoutes {
     let database: Database
 
+    private static let writing: Permission = "users:write"
+
     var endpoints: [Endpoints] {
         [
             Endpoints("users") {
@@ -69,12 +71,14 @@ struct PeopleRoutes {
     /// The person is `invited` until they have an account and join.
     func create(_ request: CallerRequest, _ draft: UserDraft) async throws -> Created<UserView> {
         let role = draft.role ?? .user
-        if role == .owner { try Actor(request.caller).requireOwner() }
         return try await database.transaction(as: request.caller) { tx in
+            let people = PersonStore(tx: tx)
+            let actor = try people.actor(request.caller, needing: Self.writing)
+            if role == .owner { try actor.requireOwner() }
             let person = Person(
                 new: .make(at: tx.now), email: draft.email, profile: draft.profile, role: role, status: .invited, gdprConsent: false,
                 at: tx.now)
-            try PersonStore(tx: tx).insert(person)
+            try people.insert(person)
             try Outbox(tx).append(person.created)
             try Audit(tx, request.http).record(
                 "users.user.create", "user", person.id.description, changed: ["role": .string(role.rawValue)])
@@ -100,7 +104,9 @@ struct PeopleRoutes {
 
     func patchMe(_ request: CallerRequest, _ body: ProfilePatch) async throws -> UserView {
         UserView(
-            try await change(try request.user(), request) { person in (body.applied(to: person.profile), person.role, person.status) })
+            try await change(try request.user(), request, needing: nil) { person in
+                (body.applied(to: person.profile), person.role, person.status)
+            })
     }
 
     func patchMember(_ request: CallerRequest, _ body: MemberPatch) async throws -> MemberView {
@@ -110,24 +116,36 @@ struct PeopleRoutes {
     }
 
     private func change(
-        _ id: UserID, _ request: CallerRequest, _ wanted: @escaping @Sendable (Person) throws -> (Profile, Role, PersonStatus)
+        _ id: UserID, _ request: CallerRequest, needing permission: Permission? = writing,
+        _ wanted: @escaping @Sendable (Person) throws -> (Profile, Role, PersonStatus)
     ) async throws -> Person {
         try await database.transaction(as: request.caller) { tx in
-            let people = PersonStore(tx: tx)
-            let (owners, found) = try lock(id, in: tx)
+            let (actor, owners, found) = try begin(id, request, needing: permission, in: tx)
             try request.requireMatch(EntityTag(version: found.version))
             let (profile, role, status) = try wanted(found)
             var person = found
             let events = try person.change(
-                profile: profile, role: role, status: status, by: Actor(request.caller), otherOwners: owners, at: tx.now)
+                profile: profile, role: role, status: status, by: actor, otherOwners: owners, at: tx.now)
             guard !events.isEmpty else { return person }
-            try people.save(person)
+            try PersonStore(tx: tx).save(person)
             try Outbox(tx).append(events)
             try Audit(tx, request.http).record(
                 "users.user.update", "user", id.description, risk: found.role == person.role ? "low" : "medium",
                 changed: Self.differences(found, person))
             return person
         }
+    }
+
+    /// What a change of somebody begins with: who may do it, and the person under lock.
+    private func begin(
+        _ id: UserID, _ request: CallerRequest, needing permission: Permission?, in tx: Transaction
+    ) throws -> (Actor, owners: Int, Person) {
+        let caller = request.caller
+        let actor = try PersonStore(tx: tx).actor(caller, needing: permission)
+        let (owners, person) = try lock(id, in: tx)
+        guard id == caller.user else { return (actor, owners, person) }
+        // Somebody may have suspended or demoted the caller while this waited for the caller's own row.
+        return (try Actor(caller, now: person, needing: permission), owners, person)
     }
 
     /// The person, and how many other owners there are. Owners are counted under a lock of the organization, so that two of them
@@ -160,9 +178,9 @@ struct PeopleRoutes {
 
     private func remove(_ id: UserID, _ request: CallerRequest) async throws -> NoContent {
         try await database.transaction(as: request.caller) { tx in
-            let (owners, person) = try lock(id, in: tx)
+            let (actor, owners, person) = try begin(id, request, needing: Self.writing, in: tx)
             try request.requireMatch(EntityTag(version: person.version))
-            let events = try person.remove(by: Actor(request.caller), otherOwners: owners)
+            let events = try person.remove(by: actor, otherOwners: owners)
             try PersonStore(tx: tx).remove(id)
             try Outbox(tx).append(events)
             try Audit(tx, request.http).record("users.user.remove", "user", id.description, risk: "medium")

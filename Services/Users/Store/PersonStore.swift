@@ -68,6 +68,11 @@ struct PersonStore {
 
     func find(_ id: UserID) throws -> Person? { try tx.first(Self.find(id)) }
 
+    /// The caller, with the rights that their row gives them now: what every change asks before anything else.
+    func actor(_ caller: Caller, needing permission: Permission?) throws -> Actor {
+        try Actor(caller, now: try caller.user.flatMap { try find($0) }, needing: permission)
+    }
+
     func lock(_ id: UserID) throws -> Person {
         let found = try tx.first(Query("SELECT \(fragment: Self.columns) FROM people p WHERE p.user_id = \(id) FOR UPDATE", Self.read))
         guard let found else { throw ResourceFailure.notFound }
