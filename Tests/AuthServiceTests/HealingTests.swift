@@ -1,4 +1,3 @@
-import AuthService
 import Contracts
 import Foundation
 import NIOHTTP1
@@ -7,6 +6,8 @@ import ServiceKit
 import TestKit
 import Testing
 import UsersService
+
+@testable import AuthService
 
 /// A registration takes two services; whichever is killed between two steps, it ends whole or not at all.
 ///
@@ -23,13 +24,16 @@ import UsersService
         let response = try await alone.client(token: nil).post("/api/v1/auth/register", newcomer.registration)
         #expect(response.status == 503)
         #expect(response.headers.contains(name: "retry-after"))
+        return try #require(try await pending(newcomer, stack))
+    }
+
+    private func pending(_ newcomer: Newcomer, _ stack: AuthStack) async throws -> Pending? {
         let email = newcomer.email
-        let found = try await stack.auth.database.first(
+        return try await stack.auth.database.first(
             Query("SELECT id, registration FROM accounts WHERE email = \(email) AND status = 'pending'") { row in
                 let registration: JSONB<RegistrationRequest> = try row("registration")
                 return Pending(id: try row("id"), registration: registration.value)
             }, as: .anonymous(in: .platform))
-        return try #require(found)
     }
 
     private func registeredEvents(_ tenant: TenantID, _ stack: AuthStack) async throws -> Int {
@@ -136,5 +140,29 @@ import UsersService
         }
         try await healer.stop()
         #expect(try await stack.register(newcomer).status == 201)
+    }
+
+    @Test("a late refusal does not remove what the person has put in place of the refused registration")
+    func replacedMeanwhile() async throws {
+        let stack = try await AuthStack.shared.value
+        let first = try await stack.register(), newcomer = Newcomer()
+        let taken: JSONValue = [
+            "email": .string(newcomer.email), "password": .string(newcomer.password),
+            "organization": ["name": "Others", "slug": .string(first.newcomer.slug)],
+        ]
+        let alone = try await AuthStack.withoutUsers.value
+        #expect(try await alone.client(token: nil).post("/api/v1/auth/register", taken).status == 503)
+        // What a worker has in hand while the person tries again with another slug.
+        let old = try #require(try await pending(newcomer, stack))
+        let stale = Account(
+            id: old.id, email: try EmailAddress(newcomer.email), passwordHash: "", status: .pending, registration: old.registration)
+        let new = try await cutShort(newcomer, stack)
+        #expect(new.id == old.id)
+        #expect(new.registration != old.registration)
+        let house = stack.auth.host.foundations
+        let completion = RegistrationCompletion(database: house.database, people: PeopleClient(neighbours: house.neighbours))
+        await #expect(throws: AccountFailure.slugTaken) { _ = try await completion.askUsers(stale) }
+        #expect(try await pending(newcomer, stack)?.registration == new.registration)
+        #expect(try await stack.register(newcomer).user == new.id)
     }
 }

@@ -5,8 +5,19 @@ import Foundation
 import JWTKit
 import NIOHTTP1
 import ServiceKit
+import Synchronization
 import TestKit
 import Testing
+
+/// A clock that stands until it is told to go on.
+private final class Clock: Sendable {
+    private let seconds: Mutex<TimeInterval>
+
+    init(_ start: TimeInterval) { seconds = Mutex(start) }
+
+    @Sendable func now() -> Date { Date(timeIntervalSince1970: seconds.withLock { $0 }) }
+    func advance(_ by: TimeInterval) { seconds.withLock { $0 += by } }
+}
 
 @Suite struct KeyTests {
     private func directory() -> String { NSTemporaryDirectory() + "trionex-key-test-\(UUID().uuidString)/keys" }
@@ -54,10 +65,38 @@ import Testing
         #expect(try mode(directory) == 0o700)
     }
 
-    @Test("of two keys the newest signs and both are published")
+    @Test("a new key is published at once, and signs by itself when nobody can have keys from before it any more")
+    func publishedFirst() async throws {
+        let directory = directory(), clock = Clock(1_768_473_000)
+        let first = try KeyRing.open(directory, now: clock.now, logger: .silent).keyID
+        clock.advance(3_600)
+        try KeyRing.add(to: directory, now: clock.now())
+        let ring = try KeyRing.open(directory, now: clock.now, logger: .silent)
+        let published = try JSON.decode(JSONValue.self, from: ring.document)["keys"].array.compactMap { $0["kid"].string }
+        #expect(published.count == 2)
+        #expect(published[0] == first)
+        let claims = AccessClaims(service: .users, issuedAt: Date(), lifetime: 60)
+        func signer() async throws -> String? { TokenParts.header(try await ring.sign(claims))["kid"].string }
+        #expect(try await signer() == first)
+        clock.advance(TimeInterval(KeyRing.cacheSeconds) - 1)
+        #expect(try await signer() == first)
+        clock.advance(1)
+        #expect(try await signer() == published[1])
+        #expect(ring.keyID == published[1])
+        // With its predecessor taken away a key has nothing to wait for.
+        try KeyRing.add(to: directory, now: clock.now())
+        for name in try FileManager.default.contentsOfDirectory(atPath: directory).filter({ $0.hasSuffix(".pem") }).sorted().dropLast() {
+            try FileManager.default.removeItem(atPath: "\(directory)/\(name)")
+        }
+        let alone = try KeyRing.open(directory, now: clock.now, logger: .silent)
+        #expect(!published.contains(alone.keyID))
+        #expect(TokenParts.header(try await alone.sign(claims))["kid"].string == alone.keyID)
+    }
+
+    @Test("of two keys that are known the newest signs and both are published")
     func rotation() async throws {
         let directory = directory()
-        let before = try KeyRing.open(directory, now: Date(timeIntervalSince1970: 1_768_473_000), logger: .silent)
+        let before = try KeyRing.open(directory, now: { Date(timeIntervalSince1970: 1_768_473_000) }, logger: .silent)
         try KeyRing.add(to: directory, now: Date(timeIntervalSince1970: 1_768_476_600))
         let after = try KeyRing.open(directory, logger: .silent)
         #expect(after.keyID != before.keyID)

@@ -45,6 +45,30 @@ import UsersService
         #expect(names(wrongPassword) == names(wrongAddress))
     }
 
+    @Test("a failed sign-in is written down whether an account has the address or not")
+    func writtenDown() async throws {
+        let stack = try await AuthStack.shared.value
+        let host = try await stack.another(["TRIONEX_AUTH_LOCKOUT_FAILURES": "2"])
+        let person = try await stack.register(at: host)
+        func announced(_ email: String) async throws -> [(type: String, payload: JSONValue)] {
+            // An agent of its own, to tell these events from those of other tests under the platform's tenant.
+            let agent = UUID().uuidString
+            for _ in 0..<2 {
+                let failed = try await host.client(token: nil).post(
+                    "/api/v1/auth/login", ["email": .string(email), "password": "not the password"], headers: ["user-agent": agent])
+                #expect(failed.status == 401)
+            }
+            return try await host.outbox(.platform).filter { $0.payload["userAgent"].string == agent }
+        }
+        let unknown = try await announced(Newcomer().email), known = try await announced(person.newcomer.email)
+        #expect(unknown.map(\.type) == [AuditEntryRecorded.type, AuditEntryRecorded.type])
+        #expect(unknown.allSatisfy { $0.payload["resourceID"].isNull && $0.payload["outcome"] == "refused" })
+        #expect(unknown.map { $0.payload["riskLevel"] } == ["medium", "high"])
+        #expect(known.filter { $0.type == AuditEntryRecorded.type }.map { $0.payload["riskLevel"] } == ["medium", "high"])
+        #expect(known.filter { $0.type == UserLoginFailed.type }.count == 2)
+        try await host.stop()
+    }
+
     @Test("an unknown address takes as long as a wrong password, because a hash is computed all the same")
     func timing() async throws {
         // Hashes of 20 MiB and four passes, so that one that is left out would show.

@@ -13,7 +13,9 @@ import Testing
             at: now)
     }
 
-    private func actor(_ role: String) -> Actor { Actor(Caller(.person(.make()), tenant: .make(), roles: [role])) }
+    private func actor(_ role: Role) throws -> Actor {
+        try Actor(Caller(.person(.make()), tenant: .make()), now: try person(role), needing: "users:write")
+    }
 
     @Test(
         "slugs that are tried for a name fit, differ, and begin as the name does",
@@ -31,31 +33,45 @@ import Testing
         }
     }
 
+    @Test("a caller has the rights of their row, whatever the token says")
+    func rightsNow() throws {
+        let caller = Caller(.person(.make()), tenant: .make(), roles: ["owner"], permissions: ["*"])
+        for refused in [try person(.owner, .suspended), try person(.owner, .invited), try person(.editor)] {
+            #expect(throws: AccessFailure.missingPermission("users:write")) { try Actor(caller, now: refused, needing: "users:write") }
+        }
+        #expect(throws: AccessFailure.self) { try Actor(caller, now: nil, needing: nil) }
+        #expect(try Actor(caller, now: try person(.admin), needing: "users:write").isOwner == false)
+        #expect(try Actor(caller, now: try person(.owner), needing: "users:write").isOwner)
+        #expect(try Actor(caller, now: try person(.viewer), needing: nil).isOwner == false)
+        let superadmin = Caller(.person(.make()), tenant: .make(), roles: ["superadmin"], permissions: ["*"])
+        #expect(try Actor(superadmin, now: nil, needing: "users:write").isOwner)
+    }
+
     @Test("only an owner makes, changes or removes an owner")
     func owners() throws {
         var editor = try person(.editor), owner = try person(.owner)
         #expect(throws: MemberFailure.ownersOnly) {
-            try editor.change(profile: editor.profile, role: .owner, status: .active, by: actor("admin"), otherOwners: 1, at: now)
+            try editor.change(profile: editor.profile, role: .owner, status: .active, by: try actor(.admin), otherOwners: 1, at: now)
         }
         #expect(throws: MemberFailure.ownersOnly) {
-            try owner.change(profile: owner.profile, role: .viewer, status: .active, by: actor("admin"), otherOwners: 1, at: now)
+            try owner.change(profile: owner.profile, role: .viewer, status: .active, by: try actor(.admin), otherOwners: 1, at: now)
         }
-        #expect(throws: MemberFailure.ownersOnly) { try owner.remove(by: actor("admin"), otherOwners: 1) }
+        #expect(throws: MemberFailure.ownersOnly) { try owner.remove(by: try actor(.admin), otherOwners: 1) }
         let events = try editor.change(
-            profile: editor.profile, role: .owner, status: .active, by: actor("owner"), otherOwners: 1, at: now)
+            profile: editor.profile, role: .owner, status: .active, by: try actor(.owner), otherOwners: 1, at: now)
         #expect(events.count == 2)
     }
 
     @Test("an organization always has an active owner")
     func lastOwner() throws {
         var owner = try person(.owner)
-        #expect(throws: MemberFailure.lastOwner) { try owner.remove(by: actor("owner"), otherOwners: 0) }
+        #expect(throws: MemberFailure.lastOwner) { try owner.remove(by: try actor(.owner), otherOwners: 0) }
         #expect(throws: MemberFailure.lastOwner) {
-            try owner.change(profile: owner.profile, role: .owner, status: .suspended, by: actor("owner"), otherOwners: 0, at: now)
+            try owner.change(profile: owner.profile, role: .owner, status: .suspended, by: try actor(.owner), otherOwners: 0, at: now)
         }
         // A suspended owner is none that counts.
         let suspended = try person(.owner, .suspended)
-        #expect(throws: Never.self) { try suspended.remove(by: actor("owner"), otherOwners: 0) }
+        #expect(throws: Never.self) { try suspended.remove(by: try actor(.owner), otherOwners: 0) }
     }
 
     @Test("an owner's profile can be changed by whoever may change profiles")
@@ -63,7 +79,7 @@ import Testing
         var owner = try person(.owner)
         var profile = owner.profile
         profile.jobTitle = try Name("Countess")
-        let events = try owner.change(profile: profile, role: .owner, status: .active, by: actor("admin"), otherOwners: 0, at: now)
+        let events = try owner.change(profile: profile, role: .owner, status: .active, by: try actor(.admin), otherOwners: 0, at: now)
         #expect(events.map { type(of: $0).name } == ["user.updated"])
         #expect(owner.version == 2)
     }

@@ -238,7 +238,8 @@ import UsersService
             async let first = two.delete("/api/v1/users/\(company.tenant.owner.id)")
             async let other = one.delete("/api/v1/users/\(second.id)")
             let statuses = try await [first.status, other.status].sorted()
-            #expect(statuses == [204, 409])
+            // The second is refused as the last owner, or has been removed before it asked.
+            #expect(statuses[0] == 204 && [403, 409].contains(statuses[1]), "\(statuses)")
             let left = try await one.get("/api/v1/users?role=owner")
             #expect(left["data"].array.count == 1)
         }
@@ -248,6 +249,7 @@ import UsersService
     func ownersOnly() async throws {
         let company = try await Company.found()
         try await company.join(company.tenant.editor, role: "editor")
+        try await company.join(company.tenant.admin, role: "admin")
         let admin = try await company.host.client(company.tenant.admin)
         #expect(try await admin.patch("/api/v1/users/\(company.tenant.editor.id)", ["role": "viewer"]).status == 200)
         for refused in [

@@ -25,13 +25,14 @@ struct Bench: AsyncParsableCommand {
     var rounds = 3
 
     func run() async throws {
+        Swift.print("\n| what | figure |\n|---|---|")
+        memory("idle")
         let person = try await Newcomer.register(at: gateway)
         let article = try await person.publish("The loom weaves patterns")
-        Swift.print("\n| what | figure |\n|---|---|")
         try await databaseReads(person, article)
         try await requests(person, article)
         try await freshness(person)
-        memory()
+        memory("after this run")
     }
 
     /// The tenant's single-row read through our client, against pgbench on the same statements in one pipeline.
@@ -77,7 +78,7 @@ struct Bench: AsyncParsableCommand {
     }
 
     /// Resident and proportional memory of the nine programs; pages shared between them count once in the latter.
-    private func memory() {
+    private func memory(_ when: String) {
         guard let addresses = StackAddresses.read(from: ".run") else { return }
         var resident = 0
         var proportional = 0
@@ -89,7 +90,7 @@ struct Bench: AsyncParsableCommand {
                 if line.hasPrefix("Pss:") { proportional += kilobytes }
             }
         }
-        row("memory of the nine programs after this run: resident / proportional", "\(resident / 1024) MB / \(proportional / 1024) MB")
+        row("memory of the nine programs, \(when): resident / proportional", "\(resident / 1024) MB / \(proportional / 1024) MB")
     }
 
     private func row(_ what: String, _ figure: String) { Swift.print("| \(what) | \(figure) |") }
