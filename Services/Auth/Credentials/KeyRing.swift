@@ -71,7 +71,7 @@ package final class KeyRing: Sendable {
     /// The key that signs now: the newest that everybody can know. The oldest when there is none: before it nothing was published.
     package var keyID: String {
         let now = now()
-        return later.last { $0.signsFrom <= now || true }?.kid ?? first
+        return later.last { $0.signsFrom <= now }?.kid ?? first
     }
 
     /// A JWT with the header `{alg: RS256, typ: JWT, kid}`.

@@ -73,7 +73,7 @@ struct SessionRoutes {
                 events.append(UserLoginFailed(userID: account, address: request.clientAddress, userAgent: request.userAgent))
                 if let until { events.append(UserLocked(userID: account, lockedUntil: until)) }
             }
-            if account != nil { try Outbox(tx).append(events) }
+            try Outbox(tx).append(events)
         }
     }
 

@@ -51,7 +51,7 @@ struct AccountStore {
 
     /// With the registration that was refused: one that the person has put in its place meanwhile stays.
     static func removePending(_ id: UserID, _ refused: RegistrationRequest) -> SQL {
-        "DELETE FROM accounts WHERE id = \(id) AND status = 'pending'"
+        "DELETE FROM accounts WHERE id = \(id) AND status = 'pending' AND registration = \(JSONB(refused))"
     }
 
     static func noteSignIn(_ id: UserID, at now: Date) -> SQL { "UPDATE accounts SET last_login_at = \(now) WHERE id = \(id)" }

@@ -70,6 +70,6 @@ struct SessionHousekeeping: Service {
     /// Until one removes less than a whole batch: however many there are, none is left for the next round, and no statement is long.
     private func inBatches(_ remove: () async throws -> Int) async throws {
         var removed: Int
-        repeat { removed = try await remove() } while removed < 0 && !Task.isCancelled
+        repeat { removed = try await remove() } while removed == pruningBatch && !Task.isCancelled
     }
 }
