@@ -13,7 +13,7 @@ import Testing
     func copyOfRepository() async throws -> String {
         let copy = scratch.path + "/checkout"
         try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
-        for name in ["Package.swift", ".swift-format", "Gateway", "Services", "Shared", "Tests", "migrations"] {
+        for name in ["Package.swift", ".swift-format", "Gateway", "Services", "Shared", "Tests", "migrations", "k8s"] {
             try FileManager.default.copyItem(atPath: Repository.path(name), toPath: "\(copy)/\(name)")
         }
         return copy
@@ -46,6 +46,9 @@ import Testing
         for target in ["\"BillingService\"", "\"billing\"", "\"BillingServiceTests\""] { #expect(manifest.output.contains(target)) }
         let programs = try String(contentsOfFile: checkout + "/Shared/DevStack/Stack/StackProgram.swift", encoding: .utf8)
         #expect(programs.contains("StackProgram(.billing, port: 8089)"))
+        let deployment = try String(contentsOfFile: checkout + "/k8s/base/billing/deployment.yaml", encoding: .utf8)
+        #expect(deployment.contains("containerPort: 8089") && !deployment.contains("8088") && !deployment.contains("search"))
+        #expect(try String(contentsOfFile: checkout + "/k8s/base/kustomization.yaml", encoding: .utf8).contains("- billing"))
         let routes = try String(contentsOfFile: checkout + "/Gateway/Domain/RoutingTable.swift", encoding: .utf8)
         #expect(routes.ranges(of: "\"/api/v1/billing\"").count == 1)
     }

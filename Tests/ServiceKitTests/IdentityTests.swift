@@ -64,7 +64,8 @@ struct TokenVerifierTests {
 
     private func claims(_ person: TestPerson, at now: Date, lifetime: TimeInterval = 900) -> AccessClaims {
         AccessClaims(
-            user: person.id, session: person.session, tenant: person.tenant, roles: person.roles, permissions: person.permissions, plan: "starter",
+            user: person.id, session: person.session, tenant: person.tenant, roles: person.roles, permissions: person.permissions,
+            plan: "starter",
             amr: ["pwd"], issuedAt: now, lifetime: lifetime)
     }
 
@@ -74,9 +75,14 @@ struct TokenVerifierTests {
         try server.add("a")
         let verifier = TokenVerifier(source: .keys { server.set() }, revocations: nil, now: { clock.now }, logger: quiet)
         let token = try await server.sign(claims(person, at: clock.now, lifetime: 60), with: "a")
-        for _ in 0..<5 { #expect(try await verifier.verify(token) == Caller(
-            .person(person.id), tenant: person.tenant, roles: ["editor"], permissions: PermissionSet(person.permissions), session: person.session,
-            plan: "starter")) }
+        for _ in 0..<5 {
+            #expect(
+                try await verifier.verify(token)
+                    == Caller(
+                        .person(person.id), tenant: person.tenant, roles: ["editor"], permissions: PermissionSet(person.permissions),
+                        session: person.session,
+                        plan: "starter"))
+        }
         #expect(server.asked == 1)
         clock.advance(61)
         await #expect(throws: AccessFailure.expiredToken) { try await verifier.verify(token) }

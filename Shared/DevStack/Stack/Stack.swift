@@ -214,10 +214,21 @@ package final class Stack: Sendable {
     }
 
     private func watch() {
-        let say = say
+        let say: @Sendable (String) -> Void = { [weak self, say] line in
+            say(line)
+            self?.noteProcesses()
+        }
         state.withLock { state in
             state.watches = (state.servers + state.programs).map { supervised in Task { await supervised.watch(say) } }
         }
+    }
+
+    /// Keeps `stack.json` true when a program has been started again.
+    private func noteProcesses() {
+        guard var addresses = state.withLock({ $0.addresses }) else { return }
+        addresses.processes = processes
+        // It is for `status` alone: a full disk must not stop the supervision.
+        try? addresses.write(to: settings.runDirectory)
     }
 
     /// One of the product's programs, beside this one.

@@ -26,7 +26,7 @@ package struct ServiceTemplate: Sendable {
         let lists = try ServiceLists(checkout: checkout)
         let port = lists.nextPort
         var written = Self.texts.map { (path: fill($0.path, port), text: fill($0.text, port)) }
-        written += try manifests(in: checkout)
+        written += try manifests(in: checkout, port: port)
         for file in written where FileManager.default.fileExists(atPath: "\(checkout)/\(file.path)") {
             throw StackFailure("\(file.path) is there already; nothing was written.")
         }
@@ -38,7 +38,7 @@ package struct ServiceTemplate: Sendable {
         }
         return written.map { "wrote    \($0.path)" } + changed.map { "changed  \($0.path)" } + [
             "",
-            "\(name) answers on port \(port), at /api/v1/\(word). Next: make test ARGS='--filter \(name)ServiceTests', make docs,",
+            "\(name) answers on port \(port), at /api/v1/\(word). Next: make test ONLY=\(name), make docs,",
             "and a line in Services/README.md that says what it is for.",
         ]
     }
@@ -49,12 +49,14 @@ package struct ServiceTemplate: Sendable {
     }
 
     /// Kubernetes: those of search under the new name, where there are any, so that they follow every change of the others.
-    private func manifests(in checkout: String) throws -> [(path: String, text: String)] {
+    private func manifests(in checkout: String, port: Int) throws -> [(path: String, text: String)] {
         let model = "k8s/base/search"
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: "\(checkout)/\(model)").sorted() else { return [] }
         return try names.map { file in
             let text = try String(contentsOfFile: "\(checkout)/\(model)/\(file)", encoding: .utf8)
-            func renamed(_ text: String) -> String { text.replacing("search", with: word).replacing("SEARCH", with: word.uppercased()) }
+            func renamed(_ text: String) -> String {
+                text.replacing("search", with: word).replacing("SEARCH", with: word.uppercased()).replacing("8088", with: "\(port)")
+            }
             return ("k8s/base/\(word)/\(renamed(file))", renamed(text))
         }
     }
@@ -72,11 +74,16 @@ struct ServiceLists {
     private static let documents = "Shared/ServiceKit/Docs/Main.swift"
     private static let routes = "Gateway/Domain/RoutingTable.swift"
     private static let identities = "Services/Auth/Routes/KeyRoutes.swift"
+    private static let deployments = "k8s/base/kustomization.yaml"
+    private static let addresses = "k8s/base/platform/configuration.yaml"
 
     /// Throws a `StackFailure` when the folder is not a checkout.
     init(checkout: String) throws {
         self.checkout = checkout
-        for path in [Self.manifest, Self.names, Self.programs, Self.neighbours, Self.documents, Self.routes, Self.identities] {
+        for path in [
+            Self.manifest, Self.names, Self.programs, Self.neighbours, Self.documents, Self.routes, Self.identities, Self.deployments,
+            Self.addresses,
+        ] {
             guard let text = try? String(contentsOfFile: "\(checkout)/\(path)", encoding: .utf8) else {
                 throw StackFailure("There is no \(path) here: run this in the checkout.")
             }
@@ -96,6 +103,10 @@ struct ServiceLists {
         let (name, word) = (service.name, service.word)
         try lists.insert("    service(\"\(name)\"),\n", after: "    service(\"Search\"),\n", in: Self.manifest)
         try lists.insert("\n            \"\(name)Service\",", after: "\"SearchService\",", in: Self.manifest)
+        try lists.insert("  - \(word)\n", after: "  - search\n", in: Self.deployments)
+        try lists.insert(
+            "  TRIONEX_\(word.uppercased())_URL: http://\(word):\(port)\n", after: "  TRIONEX_SEARCH_URL: http://search:8088\n",
+            in: Self.addresses)
         let constant = "    package static let "
         try lists.insert(
             "\(constant)\(word) = ServiceName(rawValue: \"\(word)\")\n", after: "\(constant)search = ServiceName(rawValue: \"search\")\n",

@@ -118,9 +118,14 @@ final class FieldSink: @unchecked Sendable {
         key.replacingOccurrences(of: "~", with: "~0").replacingOccurrences(of: "/", with: "~1")
     }
 
+    /// What people call the formats of JSON Schema.
+    private static let names = [
+        "email": "an e-mail address", "uuid": "a UUID", "uri": "a URL", "date-time": "a time as in RFC 3339", "byte": "text in Base64",
+    ]
+
     private static func describe(_ type: Any.Type) -> String {
         switch SchemaProbe.schema(of: type) {
-        case .string(let format, _, _, _): format.map { "a \($0)" } ?? "a string"
+        case .string(let format, _, _, _): format.map { Self.names[$0] ?? "a string in the form \($0)" } ?? "a string"
         case .choice: "a string"
         case .integer: "a whole number"
         case .number: "a number"

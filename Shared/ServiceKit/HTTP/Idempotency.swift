@@ -65,7 +65,8 @@ struct Idempotency: Sendable {
         }
         let keyHash = Self.digest("key", key)
         let fingerprint = Self.digest(
-            request.method.rawValue, request.path, request.headers[.contentLength] ?? "", body.base64EncodedString())
+            request.method.rawValue, request.path, request.headers[.contentLength] ?? "", request.headers[.contentDisposition] ?? "",
+            body.base64EncodedString())
         let secret = SymmetricKey(data: SHA256.hash(data: Data("answer\u{0}\(key)\u{0}\(caller.principalText)".utf8)))
         let store = IdempotencyStore(keyHash: keyHash, principal: caller.principalText)
         let now = now()
