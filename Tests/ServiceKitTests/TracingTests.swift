@@ -61,6 +61,21 @@ struct TracingTests {
         #expect(resource["value"]["stringValue"].string == "content")
     }
 
+    @Test("a call to a neighbour goes on with the trace of whoever caused it")
+    func neighbours() async throws {
+        let host = try await TestHost.start(Workshop.self)
+        let neighbours = Neighbours(
+            addresses: [.content: [host.url]],
+            tokens: { (try await TestKeys.serviceToken(.auth), Date().addingTimeInterval(600)) })
+        let trace = "5bf92f3577b34da6a3ce929d0e0e4799"
+        var context = ServiceContext.topLevel
+        context.traceParent = TraceParent("00-\(trace)-00f067aa0ba902b7-01")
+        try await ServiceContext.withValue(context) {
+            try await neighbours.call(.get, .content, "/internal/v1/workshop/secret")
+        }
+        #expect(host.log.lines.contains { $0.contains("\"traceId\":\"\(trace)\"") })
+    }
+
     private static func spans(_ body: JSONValue) -> [JSONValue] {
         body["resourceSpans"].array.flatMap { $0["scopeSpans"].array.flatMap { $0["spans"].array } }
     }

@@ -165,6 +165,9 @@ enum InternalHTTP {
         var configuration = HTTPClient.Configuration()
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.timeout.connect = .seconds(2)
+        // The trace is written by us, once: a second `traceparent` beside it would be no valid one. And the calls that export spans
+        // must not make spans of their own.
+        configuration.tracing.tracer = nil
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }()
 }

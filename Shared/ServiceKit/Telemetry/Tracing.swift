@@ -140,7 +140,7 @@ package final class TraceExporter: Tracer, Service {
             request.headers.add(name: "content-type", value: "application/json")
             request.body = .bytes(ByteBuffer(bytes: (try? JSON.encode(OTLP.body(service: service, spans: batch))) ?? Data()))
             do {
-                let response = try await HTTPClient.shared.execute(request, timeout: .seconds(3))
+                let response = try await InternalHTTP.client.execute(request, timeout: .seconds(3))
                 if response.status.code < 300 { continue }
                 logger.debug("traces were refused", metadata: ["statusCode": .stringConvertible(response.status.code)])
             } catch {
