@@ -8,8 +8,10 @@ import PackageDescription
 // meet in Contracts, over HTTP and over Kafka.
 let rooms: [[Target]] = [
     service("Gateway", at: "Gateway"),
-    service("Auth", uses: [.jwt, .cryptoExtras, "CArgon2"], testedWith: ["UsersService"]),
-    service("Users"),
+    service(
+        "Auth", uses: [.jwt, .cryptoExtras, "CArgon2", "CCrypt", "CFido2", "CQREncode"],
+        testedWith: ["UsersService", "NotificationsService", "GatewayService"], documents: ["BENCHMARKS.md"]),
+    service("Users", uses: ["AuditChain"], testedWith: ["AuthService"]),
     service("Content", uses: ["CLibXML2"]),
     service("Assistant"),
     service("Analytics"),
@@ -25,6 +27,8 @@ let rooms: [[Target]] = [
     shared("Kafka", exclude: ["Broker"], uses: ["CRdKafka", "Contracts", .log, .metrics, .lifecycle, .deque]),
     // Outbox, relay, inbox, consumer, dead letters.
     shared("Messaging", exclude: ["Command"], uses: ["Contracts", "Postgres", "Kafka", .deque, .log, .metrics, .tracing, .lifecycle]),
+    // The audit log's hash chain, and the program that checks an export of it.
+    shared("AuditChain", exclude: ["Command"], uses: ["Contracts", .crypto]),
     // What every program starts with.
     shared(
         "ServiceKit", exclude: ["Docs"],
@@ -39,10 +43,13 @@ let rooms: [[Target]] = [
         uses: ["Contracts", .crypto, .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .httpClient]),
     program("trionex-dev", at: "Shared/DevStack/Main", uses: ["DevStack", .arguments]),
     program("trionex-demo", at: "Shared/DevStack/Demo", uses: ["DevStack", .arguments, .httpClient, .nioCore, .nioFoundation, .crypto]),
-    program("trionex-bench", at: "Shared/DevStack/Bench", uses: ["DevStack", "Contracts", "Postgres", .log, .arguments]),
+    program(
+        "trionex-bench", at: "Shared/DevStack/Bench",
+        uses: ["DevStack", "Contracts", "Postgres", "ServiceKit", .jwt, .cryptoExtras, .log, .arguments]),
     program("trionex-migrate", at: "Shared/Postgres/Migrate", uses: ["Postgres", .arguments, .log]),
     program("trionex-broker", at: "Shared/Kafka/Broker", uses: ["CRdKafka", "Kafka", .arguments]),
     program("trionex-events", at: "Shared/Messaging/Command", uses: ["Messaging", "Postgres", "Kafka", "Contracts", .arguments, .log]),
+    program("trionex-audit", at: "Shared/AuditChain/Command", uses: ["AuditChain", "Contracts", .arguments]),
     program("trionex-docs", at: "Shared/ServiceKit/Docs", uses: .everyService + ["ServiceKit", "Contracts", .log, .arguments]),
 
     // C libraries of the system: a module map and a shim each.
@@ -51,6 +58,9 @@ let rooms: [[Target]] = [
         .systemLibrary(name: "CHiredis", path: "Shared/System/CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CRdKafka", path: "Shared/System/CRdKafka", providers: [.apt(["librdkafka-dev"])]),
         .systemLibrary(name: "CArgon2", path: "Shared/System/CArgon2", providers: [.apt(["libargon2-dev"])]),
+        .systemLibrary(name: "CCrypt", path: "Shared/System/CCrypt", providers: [.apt(["libcrypt-dev"])]),
+        .systemLibrary(name: "CFido2", path: "Shared/System/CFido2", providers: [.apt(["libfido2-dev", "libcbor-dev"])]),
+        .systemLibrary(name: "CQREncode", path: "Shared/System/CQREncode", providers: [.apt(["libqrencode-dev"])]),
         .systemLibrary(name: "CLibXML2", path: "Shared/System/CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
         .systemLibrary(name: "CCurl", path: "Shared/System/CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     ],
@@ -67,6 +77,7 @@ let rooms: [[Target]] = [
     tests("Redis", of: []),
     tests("Kafka", of: []),
     tests("Messaging", of: []),
+    tests("AuditChain", of: ["AuditChain", .crypto]),
     tests("ServiceKit", of: [.jwt, .cryptoExtras]),
     tests("DevStack", of: []),
     tests("System", of: .everyService),
@@ -113,12 +124,14 @@ extension [Target.Dependency] {
 
 /// `Services/<Name>`: the library `<Name>Service`, the executable `<name>` and the tests `<Name>ServiceTests`.
 /// `testedWith` names neighbours that its tests start beside it; the service itself never sees them.
+/// `documents` are those of its folder beside the README.
 func service(
-    _ name: String, at path: String? = nil, uses: [Target.Dependency] = [], testedWith: [Target.Dependency] = []
+    _ name: String, at path: String? = nil, uses: [Target.Dependency] = [], testedWith: [Target.Dependency] = [],
+    documents: [String] = []
 ) -> [Target] {
     let path = path ?? "Services/\(name)"
     let library: Target.Dependency = .target(name: "\(name)Service")
-    let exclude = ["Main", "README.md"] + (path.hasPrefix("Services/") ? ["openapi.json"] : [])
+    let exclude = ["Main", "README.md"] + (path.hasPrefix("Services/") ? ["openapi.json"] : []) + documents
     return [
         .target(name: "\(name)Service", dependencies: .kit + uses, path: path, exclude: exclude, swiftSettings: .strict),
         .executableTarget(name: name.lowercased(), dependencies: [library, "ServiceKit"], path: "\(path)/Main", swiftSettings: .strict),

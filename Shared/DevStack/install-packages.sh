@@ -8,6 +8,7 @@ set -euo pipefail
 packages=(
     postgresql redis-server
     libpq-dev libhiredis-dev librdkafka-dev libargon2-dev libcurl4-openssl-dev libxml2-dev zlib1g-dev
+    libfido2-dev libcbor-dev libqrencode-dev libcrypt-dev
     pkg-config util-linux
 )
 # What a command needs beyond that, such as wrk for make bench.

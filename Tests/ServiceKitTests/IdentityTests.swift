@@ -80,8 +80,8 @@ struct TokenVerifierTests {
                 try await verifier.verify(token)
                     == Caller(
                         .person(person.id), tenant: person.tenant, roles: ["editor"], permissions: PermissionSet(person.permissions),
-                        session: person.session,
-                        plan: "starter"))
+                        session: person.session, plan: "starter", methods: ["pwd"], authenticatedAt: clock.now.wholeSecond,
+                        issuedAt: clock.now.wholeSecond))
         }
         #expect(server.asked == 1)
         clock.advance(61)
@@ -142,11 +142,16 @@ struct TokenVerifierTests {
         let (first, second) = (try await host.client(ended), try await host.client(other))
         #expect(try await first.get("/api/v1/workshop/filter").status == 200)
         let redis = Redis(try RedisConfiguration(url: "redis://127.0.0.1:\(servers.redis.port)"), logger: quiet)
-        try await Revocations(redis: redis, logger: quiet).revoke([ended.session], tokensExpire: Date().addingTimeInterval(900))
+        try await Revocations(redis: redis, logger: quiet).revoke(
+            [.session(ended.session)], at: Date(), tokensExpire: Date().addingTimeInterval(900))
         try await TrionexTesting.eventually("the session is dead", within: .seconds(2)) {
             try await first.get("/api/v1/workshop/filter").problem == "revoked-session"
         }
         #expect(try await second.get("/api/v1/workshop/filter").status == 200)
         await redis.shutdown()
     }
+}
+
+extension Date {
+    fileprivate var wholeSecond: Date { Date(timeIntervalSince1970: timeIntervalSince1970.rounded(.down)) }
 }

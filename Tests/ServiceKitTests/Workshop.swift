@@ -86,6 +86,12 @@ enum Workshop: Program {
                 Endpoint.get("surprise", "Fails unexpectedly", may: .signedIn, surprise)
                 Endpoint.get("numbers", "A long list", may: .signedIn, numbers)
                 Endpoint.upload(.post, "things", "Take any bytes", may: .signedIn, maxBodyBytes: 1_000_000, upload)
+                Endpoint.delete("everything", "What cannot be undone", may: .recently("orders:delete"), undo)
+                Endpoint.get("platform", "For the platform's administrators", may: .superadmin, platform)
+                Endpoint.get("own", "For whoever holds the permission, person or not", may: "orders:read", own)
+                Endpoint.form("form", "A form", .public, form)
+                Endpoint.form("open-form", "A form that may have more in it", .public, openForm)
+                Endpoint.get("page", "A page", .public, page)
                 Endpoint.post("fail", "Refuses after counting", may: .signedIn, fail)
             },
             Endpoints("/internal/v1/workshop") {
@@ -142,6 +148,33 @@ enum Workshop: Program {
         var count = 0
         for try await chunk in request.body { count += chunk.readableBytes }
         return Created(OrderView(id: "thing", email: "", calls: count, version: 1), at: "/api/v1/workshop/things/thing")
+    }
+
+    static func undo(_ request: CallerRequest) async throws -> NoContent { NoContent() }
+    static func platform(_ request: CallerRequest) async throws -> NoContent { NoContent() }
+
+    static func own(_ request: CallerRequest) async throws -> OrderView {
+        OrderView(id: request.caller.principalText, email: request.caller.impersonator?.description ?? "", calls: 0, version: 1)
+    }
+
+    struct Form: Codable, Sendable {
+        let name: String
+        let age: Int?
+    }
+
+    struct OpenForm: Codable, Sendable, OpenFields {
+        let name: String
+    }
+
+    struct FormView: View {
+        let name: String
+    }
+
+    static func form(_ request: PublicRequest, _ form: Form) async throws -> FormView { FormView(name: "\(form.name) \(form.age ?? 0)") }
+    static func openForm(_ request: PublicRequest, _ form: OpenForm) async throws -> FormView { FormView(name: form.name) }
+
+    static func page(_ request: PublicRequest) async throws -> HTMLPage {
+        HTMLPage("<p>\(HTMLPage.escape("<script>'\"&"))</p>")
     }
 
     static func fail(_ request: CallerRequest) async throws -> NoContent {

@@ -30,15 +30,23 @@ package enum EndpointSweep {
                 #expect(anonymous.status == 401, "\(endpoint.label) for nobody", sourceLocation: sourceLocation)
                 #expect(powerless.status == 403, "\(endpoint.label) without permission", sourceLocation: sourceLocation)
                 #expect(powerless.problem == "missing-permission", "\(endpoint.label)", sourceLocation: sourceLocation)
+            case .recently:
+                #expect(anonymous.status == 401, "\(endpoint.label) for nobody", sourceLocation: sourceLocation)
+            case .superadmin:
+                #expect(anonymous.status == 401, "\(endpoint.label) for nobody", sourceLocation: sourceLocation)
+                let owner = try await send(endpoint, path, try await host.client(stranger.owner), bodies)
+                #expect(owner.status == 403 && owner.problem == "superadmin-only", "\(endpoint.label)", sourceLocation: sourceLocation)
             case .service:
                 #expect(anonymous.status == 401, "\(endpoint.label) for nobody", sourceLocation: sourceLocation)
                 let owner = try await send(endpoint, path, try await host.client(stranger.owner), bodies)
                 #expect(owner.status == 403, "\(endpoint.label) with a person's token", sourceLocation: sourceLocation)
             }
+            // What anybody may call takes no notice of tokens.
+            guard endpoint.access != .public else { continue }
             try await refusesForgedTokens(endpoint, path, host, stranger, bodies, sourceLocation)
             guard !endpoint.pathParameters.isEmpty, !skipForeign.contains(endpoint.label) else { continue }
             switch endpoint.access {
-            case .permission, .signedIn:
+            case .permission, .signedIn, .recently:
                 let foreign = try await send(endpoint, path, try await host.client(stranger.owner), bodies)
                 #expect(
                     [400, 404, 415].contains(foreign.status),
@@ -47,7 +55,7 @@ package enum EndpointSweep {
                     #expect(
                         !foreign.text.contains(id) || foreign.json["instance"].string?.contains(id) == true, sourceLocation: sourceLocation)
                 }
-            case .public, .service: break
+            case .public, .service, .superadmin: break
             }
         }
     }

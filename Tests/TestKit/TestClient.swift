@@ -70,6 +70,12 @@ package struct TestResponse: Sendable {
     package let headers: HTTPHeaders
     package let body: Data
 
+    package init(status: Int, headers: HTTPHeaders, body: Data) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+
     /// The first value of a header, whatever the case of its name.
     package func header(_ name: String) -> String? { headers.first(name: name) }
 

@@ -32,13 +32,17 @@ package struct TestServers: Sendable {
 
     private static var topics: [String] { Topic.all.map(\.name) }
 
+    /// One for all programs of a test process, so that what one sealed another opens.
+    private static let sealingKey = Data((0..<32).map { _ in UInt8.random(in: .min ... .max) }).base64EncodedString()
+
     /// What a program is told, to run on these servers.
     package func environment(for service: String) -> [String: String] {
         [
             "TRIONEX_HTTP_PORT": "0", "TRIONEX_ADMIN_PORT": "0", "TRIONEX_LOG_LEVEL": "info",
             "TRIONEX_DATABASE_URL": postgres.url(user: service, password: service),
             "TRIONEX_REDIS_URL": "redis://127.0.0.1:\(redis.port)", "TRIONEX_KAFKA_BROKERS": broker.brokers,
-            "TRIONEX_HTTP_DRAIN_SECONDS": "2",
+            "TRIONEX_HTTP_DRAIN_SECONDS": "2", "TRIONEX_SEALING_KEY": Self.sealingKey,
+            "TRIONEX_USERS_AUDIT_KEY_DIRECTORY": postgres.directory + "/../audit-keys",
         ]
     }
 }

@@ -3,9 +3,12 @@ import Foundation
 /// Every event there is: what AsyncAPI is written from and the golden files are held against.
 package enum EventCatalog {
     package static let all: [any Event.Type] = [
-        UserRegistered.self, UserLoggedIn.self, UserLoginFailed.self, UserLocked.self, SessionRevoked.self, UserCreated.self,
+        UserRegistered.self, UserLoggedIn.self, UserLoginFailed.self, UserLocked.self, SessionRevoked.self,
+        MFAEnabled.self, MFADisabled.self, PasswordChanged.self, PasswordResetRequested.self, EmailVerificationRequested.self,
+        EmailVerified.self, APIKeyCreated.self, APIKeyRevoked.self, UserCreated.self,
         UserUpdated.self, UserDeleted.self, OrganizationCreated.self, OrganizationUpdated.self, MemberAdded.self,
-        MemberRoleChanged.self, MemberRemoved.self, ArticleCreated.self, ArticleUpdated.self, ArticlePublished.self,
+        MemberRoleChanged.self, MemberRemoved.self, OrganizationSuspended.self, OrganizationReactivated.self, OrganizationDeleted.self,
+        InvitationSent.self, PlanChanged.self, ArticleCreated.self, ArticleUpdated.self, ArticlePublished.self,
         ArticleUnpublished.self, ArticleDeleted.self, ConversationStarted.self, MessageAnswered.self, FeedbackGiven.self,
         FileUploaded.self, FileDeleted.self, NotificationDelivered.self, NotificationFailed.self, EventCollected.self,
         PageViewed.self, AuditEntryRecorded.self, UsageRecorded.self,

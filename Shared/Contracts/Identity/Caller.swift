@@ -1,8 +1,12 @@
+package import Foundation
+
 /// Who asks, for which organization, with which rights. Made from a verified token, never from a header.
 package struct Caller: Sendable, Hashable {
     package enum Principal: Sendable, Hashable {
         case person(UserID)
         case apiKey(APIKeyID, owner: UserID)
+        /// An OAuth client that acts for its organization, with no person behind it (client credentials, RFC 6749 section 4.4).
+        case client(ClientID)
         /// Another program of the platform, or this one working on its own (a consumer, a worker).
         case service(ServiceName)
         /// Nobody has signed in: registration, sign-in.
@@ -17,10 +21,22 @@ package struct Caller: Sendable, Hashable {
     package let session: SessionID?
     /// The organization's plan, for limits.
     package let plan: String?
+    /// How the person proved who they are (RFC 8176): the token's `amr`.
+    package let methods: [String]
+    /// When the person last did so: the token's `auth_time`. Nil for keys, clients and programs, which prove nothing anew.
+    package let authenticatedAt: Date?
+    /// When the token was signed.
+    package let issuedAt: Date?
+    /// The platform admin who acts as this person (RFC 8693: the token's `act`).
+    package let impersonator: UserID?
+    /// The OAuth client that the token was given to (RFC 9068). For a person it may do what its scopes name, and nothing that is the
+    /// person's alone.
+    package let client: ClientID?
 
     package init(
         _ principal: Principal, tenant: TenantID, roles: [String] = [], permissions: PermissionSet = [],
-        session: SessionID? = nil, plan: String? = nil
+        session: SessionID? = nil, plan: String? = nil, methods: [String] = [], authenticatedAt: Date? = nil, issuedAt: Date? = nil,
+        impersonator: UserID? = nil, client: ClientID? = nil
     ) {
         self.principal = principal
         self.tenant = tenant
@@ -28,6 +44,11 @@ package struct Caller: Sendable, Hashable {
         self.permissions = permissions
         self.session = session
         self.plan = plan
+        self.methods = methods
+        self.authenticatedAt = authenticatedAt
+        self.issuedAt = issuedAt
+        self.impersonator = impersonator
+        self.client = client
     }
 
     /// A program acting for one organization: consumers of its events and workers on its rows.
@@ -42,15 +63,16 @@ package struct Caller: Sendable, Hashable {
     package var user: UserID? {
         switch principal {
         case .person(let id), .apiKey(_, let id): id
-        case .service, .anonymous: nil
+        case .client, .service, .anonymous: nil
         }
     }
 
-    /// `person:<id>`, `key:<id>`, `service:<name>` or `anonymous`: one text for limits, idempotency and audit.
+    /// `person:<id>`, `key:<id>`, `client:<id>`, `service:<name>` or `anonymous`: one text for limits, idempotency and audit.
     package var principalText: String {
         switch principal {
         case .person(let id): "person:\(id)"
         case .apiKey(let id, _): "key:\(id)"
+        case .client(let id): "client:\(id)"
         case .service(let name): "service:\(name.rawValue)"
         case .anonymous: "anonymous"
         }
@@ -72,6 +94,15 @@ package enum AccessFailure: Failure, Equatable {
     case revokedSession
     case missingPermission(Permission)
     case serviceOnly
+    /// An API key that is unknown, expired or revoked.
+    case badAPIKey
+    /// The person must prove who they are again, at most `maxAge` seconds before the call (RFC 9470).
+    case authenticationTooOld(maxAge: Int)
+    /// The organization demands a second factor, and this session had none.
+    case secondFactorRequired
+    /// Keys, clients and impersonators may not do this: the person must.
+    case personOnly
+    case superadminOnly
 
     package var code: String {
         switch self {
@@ -81,13 +112,18 @@ package enum AccessFailure: Failure, Equatable {
         case .revokedSession: "revoked-session"
         case .missingPermission: "missing-permission"
         case .serviceOnly: "service-only"
+        case .badAPIKey: "bad-api-key"
+        case .authenticationTooOld: "insufficient-user-authentication"
+        case .secondFactorRequired: "second-factor-required"
+        case .personOnly: "person-only"
+        case .superadminOnly: "superadmin-only"
         }
     }
 
     package var kind: FailureKind {
         switch self {
-        case .notSignedIn, .badToken, .expiredToken, .revokedSession: .unauthenticated
-        case .missingPermission, .serviceOnly: .forbidden
+        case .notSignedIn, .badToken, .expiredToken, .revokedSession, .badAPIKey, .authenticationTooOld: .unauthenticated
+        case .missingPermission, .serviceOnly, .secondFactorRequired, .personOnly, .superadminOnly: .forbidden
         }
     }
 
@@ -99,6 +135,12 @@ package enum AccessFailure: Failure, Equatable {
         case .revokedSession: "This session has ended: sign in again."
         case .missingPermission(let permission): "This needs the permission \(permission)."
         case .serviceOnly: "Only the platform's own programs may call this."
+        case .badAPIKey: "This API key is unknown, expired or revoked."
+        case .authenticationTooOld(let maxAge):
+            "Prove who you are again: POST /api/v1/auth/step-up gives a token that is good for this for \(maxAge / 60) minutes."
+        case .secondFactorRequired: "This organization demands a second factor: set one up, then sign in again."
+        case .personOnly: "Only the person themselves may do this, with a token of their own."
+        case .superadminOnly: "Only an administrator of the platform may do this."
         }
     }
 }

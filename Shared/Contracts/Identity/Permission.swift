@@ -30,9 +30,28 @@ package struct Permission: Hashable, Sendable, Codable, CustomStringConvertible,
 
     package var description: String { resource == "*" && action == "*" ? "*" : "\(resource):\(action)" }
 
+    /// Resources that `*` names only where it stands for everything: who may read "all" does not read what all the others did, from
+    /// which address and with which device. Such a right is granted by its name, or with everything.
+    package static let sensitive: Set<String> = ["audit"]
+
     /// Whether holding this permission allows what `needed` names.
     package func allows(_ needed: Permission) -> Bool {
-        (resource == "*" || resource == needed.resource) && (action == "*" || action == needed.action)
+        (resource == needed.resource || (resource == "*" && reaches(needed.resource))) && (action == "*" || action == needed.action)
+    }
+
+    /// Whether `*` as this permission's resource means that one too.
+    private func reaches(_ other: String) -> Bool { action == "*" || !Self.sensitive.contains(other) }
+
+    /// What both allow: `*:read` and `content:*` meet in `content:read`. Nil when they have nothing in common.
+    package func meet(_ other: Permission) -> Permission? {
+        func common(_ left: String, _ right: String) -> String? {
+            if left == "*" { return right }
+            return right == "*" || left == right ? left : nil
+        }
+        if resource == "*", !reaches(other.resource) { return nil }
+        if other.resource == "*", !other.reaches(resource) { return nil }
+        guard let resource = common(resource, other.resource), let action = common(action, other.action) else { return nil }
+        return Permission(resource: resource, action: action)
     }
 
     package init(from decoder: any Decoder) throws {
@@ -57,6 +76,20 @@ package struct PermissionSet: Hashable, Sendable, ExpressibleByArrayLiteral {
     package init(arrayLiteral elements: Permission...) { self.init(elements) }
 
     package func allows(_ needed: Permission) -> Bool { permissions.contains { $0.allows(needed) } }
+
+    /// Whether everything that `other` allows is allowed by one of these, wildcards included: nobody hands on more than they have.
+    package func covers(_ other: PermissionSet) -> Bool { other.permissions.allSatisfy { allows($0) } }
+
+    /// What both sets allow, without repetition.
+    package func intersection(_ other: PermissionSet) -> PermissionSet {
+        var met: [Permission] = []
+        for own in permissions {
+            for theirs in other.permissions {
+                if let common = own.meet(theirs), !met.contains(common) { met.append(common) }
+            }
+        }
+        return PermissionSet(met)
+    }
 }
 
 /// The roles that ship. An organization can add its own, with names other than these.

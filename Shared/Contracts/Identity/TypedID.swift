@@ -62,6 +62,7 @@ package enum ConversationKind {}
 package enum MessageKind {}
 package enum NotificationKind {}
 package enum InvitationKind {}
+package enum ClientKind {}
 
 /// An organization; the unit of isolation.
 package typealias TenantID = TypedID<TenantKind>
@@ -78,6 +79,8 @@ package typealias ConversationID = TypedID<ConversationKind>
 package typealias MessageID = TypedID<MessageKind>
 package typealias NotificationID = TypedID<NotificationKind>
 package typealias InvitationID = TypedID<InvitationKind>
+/// An OAuth client that an organization registered.
+package typealias ClientID = TypedID<ClientKind>
 
 extension TypedID where Kind == TenantKind {
     /// The platform itself, for what happens before or outside any organization (all zeros).

@@ -24,15 +24,34 @@ struct Bench: AsyncParsableCommand {
     @Option(help: "Rounds; the median is shown.")
     var rounds = 3
 
+    @Option(help: ArgumentHelp("Only one part: platform or identity.", valueName: "part"))
+    var part: Part?
+
+    enum Part: String, ExpressibleByArgument {
+        case platform, identity
+    }
+
     func run() async throws {
         Swift.print("\n| what | figure |\n|---|---|")
         memory("idle")
+        if part != .identity { try await platform() }
+        if part != .platform {
+            guard let stack = StackAddresses.read(from: Self.runDirectory) else {
+                throw StackFailure("No platform runs from this folder: make run, or make bench.")
+            }
+            try await IdentityFigures(stack: stack, runDirectory: Self.runDirectory, seconds: seconds, row: row).measure()
+        }
+        memory("after this run")
+    }
+
+    private static let runDirectory = FileManager.default.currentDirectoryPath + "/.run"
+
+    private func platform() async throws {
         let person = try await Newcomer.register(at: gateway)
         let article = try await person.publish("The loom weaves patterns")
         try await databaseReads(person, article)
         try await requests(person, article)
         try await freshness(person)
-        memory("after this run")
     }
 
     /// The tenant's single-row read through our client, against pgbench on the same statements in one pipeline.
@@ -79,7 +98,7 @@ struct Bench: AsyncParsableCommand {
 
     /// Resident and proportional memory of the nine programs; pages shared between them count once in the latter.
     private func memory(_ when: String) {
-        guard let addresses = StackAddresses.read(from: ".run") else { return }
+        guard let addresses = StackAddresses.read(from: Self.runDirectory) else { return }
         var resident = 0
         var proportional = 0
         for pid in addresses.processes.values {

@@ -65,24 +65,12 @@ struct Pgbench {
     }
 }
 
-/// wrk, one thread, keep-alive.
-enum Wrk {
-    static func perSecond(_ url: String, token: String, seconds: Int) async throws -> Double {
-        let output = try await Command.output("wrk", ["-t1", "-c32", "-d\(seconds)s", "-H", "Authorization: Bearer \(token)", url])
-        if let bad = output.split(separator: "\n").first(where: { $0.contains("Non-2xx") }) { throw StackFailure("\(url):\(bad)") }
-        guard let line = output.split(separator: "\n").first(where: { $0.hasPrefix("Requests/sec:") }),
-            let rate = line.split(separator: " ").last.flatMap({ Double($0) })
-        else { throw StackFailure("wrk said: \(output.suffix(300))") }
-        return rate
-    }
-}
-
 /// A peer's program, by name.
 enum Command {
-    static func output(_ name: String, _ arguments: [String]) async throws -> String {
+    static func output(_ name: String, _ arguments: [String], packages: String = "wrk postgresql") async throws -> String {
         let places = ["/usr/bin", "/usr/local/bin", "/usr/lib/postgresql/15/bin"].map { "\($0)/\(name)" }
         guard let path = places.first(where: { FileManager.default.isExecutableFile(atPath: $0) }) else {
-            throw StackFailure("\(name) is not installed: apt-get install wrk postgresql")
+            throw StackFailure("\(name) is not installed: apt-get install \(packages)")
         }
         let log = FileManager.default.temporaryDirectory.appending(path: "trionex-\(name)-\(UUID().uuidString).log").path(
             percentEncoded: false)

@@ -44,7 +44,7 @@ struct Demo: AsyncParsableCommand {
                 Swift.print(
                     """
 
-                    9. Stop the platform with Ctrl-C, start it again with make run, then:
+                    12. Stop the platform with Ctrl-C, start it again with make run, then:
                          make demo AGAIN=1
                     """)
             }
@@ -59,13 +59,13 @@ struct Demo: AsyncParsableCommand {
     }
 
     private static func show(_ exchange: Exchange) {
-        Swift.print("   → \(exchange.method) \(exchange.path)\(exchange.asked.map { "  " + shorten(hidingPasswords($0), 140) } ?? "")")
+        Swift.print("   → \(exchange.method) \(exchange.path)\(exchange.asked.map { "  " + shorten(hidingSecrets($0), 140) } ?? "")")
         let body = String(decoding: exchange.body.prefix(2_000), as: UTF8.self)
         Swift.print("   ← \(exchange.status)  \(shorten(body, 160))")
     }
 
-    private static func hidingPasswords(_ text: String) -> String {
-        text.replacing(/"password":"[^"]*"/, with: "\"password\":\"…\"")
+    private static func hidingSecrets(_ text: String) -> String {
+        text.replacing(/"(password|token|invitationToken)":"[^"]*"/) { "\"\($0.1)\":\"…\"" }
     }
 
     private static func shorten(_ text: String, _ length: Int) -> String {

@@ -13,6 +13,7 @@ package struct Journey: Sendable {
         package var articleID = ""
         package var articleTitle = ""
         package var conversationID = ""
+        package var organizationID = ""
         package var events = 0
     }
 
@@ -41,7 +42,7 @@ package struct Journey: Sendable {
         self.finding = finding
     }
 
-    /// Steps 1 to 8. Throws `Failed` with a sentence at the first answer that is not as it should be.
+    /// Steps 1 to 11. Throws `Failed` with a sentence at the first answer that is not as it should be.
     package func play() async throws -> Record {
         var record = Record()
         let unique = UUID().uuidString.lowercased().prefix(8)
@@ -52,13 +53,16 @@ package struct Journey: Sendable {
         try await receiveMail(me, record)
         try await keepFiles(me)
         try await ask(me, &record)
+        try await beTwo(me, record, unique: String(unique))
+        try await useKey(me, record)
+        try await readAudit(me)
         try await beSomebodyElse(record, unique: String(unique))
         return record
     }
 
-    /// Step 9, after a restart: all of it is still there.
+    /// Step 12, after a restart: all of it is still there.
     package func lookAgain(_ record: Record) async throws {
-        headline("9. After stopping and starting again, all of it is still there")
+        headline("12. After stopping and starting again, all of it is still there")
         let answer = try await gateway.post("/api/v1/auth/login", ["email": .string(record.email), "password": .string(record.password)])
         try expect(answer, 200, "signing in after the restart")
         let me = gateway.signedIn(answer["accessToken"].string ?? "")
@@ -78,7 +82,7 @@ package struct Journey: Sendable {
     // MARK: - 1. Identity
 
     private func becomeSomebody(_ record: inout Record, unique: String) async throws -> GatewayClient {
-        headline("1. Register a person with a new organization; sign in; me; refresh")
+        headline("1. Register a person with a new organization; verify the address by mail; sign in; me; refresh")
         record.email = "ada.\(unique)@example.org"
         record.password = "weaving algebraic patterns \(unique)"
         let registered = try await gateway.post(
@@ -88,11 +92,14 @@ package struct Journey: Sendable {
                 "organization": ["name": .string("Analytical Engines \(unique)")],
             ])
         try expect(registered, 201, "registering")
+        record.organizationID = registered["organization"]["id"].string ?? ""
+        try await verifyAddress(of: record.email)
         let login = try await gateway.post("/api/v1/auth/login", ["email": .string(record.email), "password": .string(record.password)])
         try expect(login, 200, "signing in")
         let who = try await gateway.signedIn(login["accessToken"].string ?? "").get("/api/v1/auth/me")
         try expect(who, 200, "asking who I am")
         try require(who["user"]["email"].string == record.email, "me is \(record.email)")
+        try require(who["user"]["emailVerified"].bool == true, "the address is verified")
         let old = login["refreshToken"]
         let refreshed = try await gateway.post("/api/v1/auth/refresh", ["refreshToken": old])
         try expect(refreshed, 200, "refreshing")
@@ -171,11 +178,8 @@ package struct Journey: Sendable {
 
     private func receiveMail(_ me: GatewayClient, _ record: Record) async throws {
         headline("5. A welcome mail has come by SMTP, and the inbox shows it too")
-        let path = "/messages?to=\(record.email)"
-        _ = try await until("the welcome mail has arrived") { try await !mail.get(path, quiet: true).json.array.isEmpty }
-        let messages = try await mail.get(path)
-        try require(messages.json.array.count == 1, "there is one welcome mail, not \(messages.json.array.count)")
-        finding("subject: \(messages.json[0]["subject"].string ?? "")")
+        let welcome = try await mail(to: record.email, called: "Welcome")
+        finding("subject: \(welcome["subject"].string ?? "")")
         _ = try await until("the inbox shows the notification") {
             try await !me.get("/api/v1/notifications", quiet: true)["data"].array.isEmpty
         }
@@ -232,10 +236,10 @@ package struct Journey: Sendable {
         try require(conversations["data"].array.contains { $0["id"].string == id }, "the conversation is listed")
     }
 
-    // MARK: - 8. Isolation
+    // MARK: - 11. Isolation
 
     private func beSomebodyElse(_ record: Record, unique: String) async throws {
-        headline("8. A second organization signs up and sees none of it")
+        headline("11. A second organization signs up and sees none of it")
         let registered = try await gateway.post(
             "/api/v1/auth/register",
             [
@@ -260,7 +264,7 @@ package struct Journey: Sendable {
 
     // MARK: - Checking
 
-    private func expect(_ exchange: Exchange, _ status: Int, _ what: String) throws(Failed) {
+    func expect(_ exchange: Exchange, _ status: Int, _ what: String) throws(Failed) {
         guard exchange.status == status else {
             throw Failed(
                 description: "\(what): \(exchange.method) \(exchange.path) answered \(exchange.status), not \(status): "
@@ -268,12 +272,12 @@ package struct Journey: Sendable {
         }
     }
 
-    private func require(_ condition: Bool, _ what: String) throws(Failed) {
+    func require(_ condition: Bool, _ what: String) throws(Failed) {
         guard condition else { throw Failed(description: "this should be so, but is not: \(what)") }
     }
 
     /// Asks until it is so; gives up after 10 seconds. Returns how long it took.
-    private func until(_ what: String, _ condition: () async throws -> Bool) async throws -> Duration {
+    func until(_ what: String, _ condition: () async throws -> Bool) async throws -> Duration {
         let start = ContinuousClock.now
         while start.duration(to: .now) < .seconds(10) {
             if try await condition() { return start.duration(to: .now) }

@@ -1,63 +1,103 @@
 import Foundation
 import NIOCore
 
-/// `GET /messages?to=<address>`, one request a connection (RFC 9112).
+/// The sink over HTTP, one request a connection: a page with everything at `/`, `GET /messages?to=<address>`, `GET /sms?to=<number>`,
+/// and the interface of a provider of short messages.
 final class MailHTTPHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// The longest request head, in bytes.
-    static let headLimit = 8 * 1024
-
     private let store: MailStore
+    private let shortMessages: ShortMessageProvider
     private var received = ByteBuffer()
     private var answered = false
 
-    init(store: MailStore) { self.store = store }
+    init(store: MailStore, shortMessages: ShortMessageProvider) {
+        self.store = store
+        self.shortMessages = shortMessages
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !answered else { return }
         var bytes = unwrapInboundIn(data)
         received.writeBuffer(&bytes)
-        let head = String(decoding: received.readableBytesView, as: UTF8.self)
-        guard let end = head.range(of: "\r\n\r\n") else {
-            if received.readableBytes > Self.headLimit { respond("431 Request Header Fields Too Large", json: "[]", context) }
-            return
+        switch SinkRequest.read(received.readableBytesView) {
+        case .incomplete: return
+        case .refused(let status): respond(.problem(status, "This is not a request that the sink takes."), context)
+        case .complete(let request): respond(Self.answer(request, store, shortMessages), context)
         }
-        let (status, json) = Self.answer(String(head[..<end.lowerBound]), store: store)
-        respond(status, json: json, context)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
-    static func answer(_ head: String, store: MailStore) -> (status: String, json: String) {
-        let words = head.split(separator: "\r\n", maxSplits: 1).first?.split(separator: " ") ?? []
-        guard words.count == 3, words[2].hasPrefix("HTTP/1."), let target = URLComponents(string: String(words[1])) else {
-            return ("400 Bad Request", problem("This is not an HTTP/1.1 request."))
+    private static let places = "There are GET /messages?to=<address> and GET /sms?to=<number>."
+
+    static func answer(_ request: SinkRequest, _ store: MailStore, _ shortMessages: ShortMessageProvider) -> SinkAnswer {
+        if let answer = shortMessages.answer(request) { return answer }
+        guard ["/", "/messages", "/sms"].contains(request.path) else { return .problem("404 Not Found", places) }
+        guard request.method == "GET" else { return .problem("405 Method Not Allowed", places) }
+        switch request.path {
+        case "/sms":
+            // `+` that was not percent-encoded is taken for one all the same: every number begins with it.
+            let number = request.query["to"].map { $0.hasPrefix(" ") ? "+" + $0.dropFirst() : $0 }
+            return .json(shortMessages.messages(to: number))
+        case "/" where request.headers["accept"]?.contains("text/html") == true:
+            return SinkAnswer(
+                status: "200 OK", contentType: "text/html; charset=utf-8",
+                body: MailPage.html(store.messages(to: nil), shortMessages.messages(to: nil)))
+        default: return .json(store.messages(to: request.query["to"]))
         }
-        guard target.path == "/messages" || target.path == "/" else {
-            return ("404 Not Found", problem("There is only GET /messages?to=<address>."))
-        }
-        guard words[0] == "GET" else { return ("405 Method Not Allowed", problem("There is only GET /messages?to=<address>.")) }
-        let address = target.queryItems?.first { $0.name == "to" }?.value
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let json = try? encoder.encode(store.messages(to: address)) else {
-            return ("500 Internal Server Error", problem("The messages could not be written as JSON."))
-        }
-        return ("200 OK", String(decoding: json, as: UTF8.self))
     }
 
-    private static func problem(_ detail: String) -> String { #"{"detail":"\#(detail)"}"# }
-
-    private func respond(_ status: String, json: String, _ context: ChannelHandlerContext) {
+    private func respond(_ answer: SinkAnswer, _ context: ChannelHandlerContext) {
         answered = true
-        let allow = status.hasPrefix("405") ? "Allow: GET\r\n" : ""
-        let head =
-            "HTTP/1.1 \(status)\r\nContent-Type: application/json\r\nContent-Length: \(json.utf8.count)\r\n\(allow)Connection: close\r\n\r\n"
+        guard !answer.isLost else {
+            context.close(promise: nil)
+            return
+        }
+        let allow = answer.status.hasPrefix("405") ? "Allow: GET\r\n" : ""
+        let head = """
+            HTTP/1.1 \(answer.status)\r\nContent-Type: \(answer.contentType)\r\nContent-Length: \(answer.body.utf8.count)\r\n\
+            \(allow)X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n
+            """
         let context = NIOLoopBound(context, eventLoop: context.eventLoop)
-        context.value.writeAndFlush(wrapOutboundOut(ByteBuffer(string: head + json))).whenComplete { _ in
+        context.value.writeAndFlush(wrapOutboundOut(ByteBuffer(string: head + answer.body))).whenComplete { _ in
             context.value.close(promise: nil)
         }
+    }
+}
+
+/// Everything that the sink has, newest first, for people.
+enum MailPage {
+    /// Mails and messages that are shown.
+    static let shown = 50
+
+    static func html(_ mails: [MailMessage], _ shortMessages: [ShortMessage]) -> String {
+        let mails = mails.suffix(shown).reversed().map { mail in
+            """
+            <article><h3>\(escape(mail.subject))</h3><p>To \(escape(mail.to.joined(separator: ", "))) · \(escape(mail.date))</p>
+            <pre>\(linked(escape(mail.body)))</pre></article>
+            """
+        }
+        let messages = shortMessages.suffix(shown).reversed().map { message in
+            "<article><h3>To \(escape(message.to))</h3><pre>\(escape(message.body))</pre></article>"
+        }
+        return """
+            <!doctype html><html lang="en"><head><meta charset="utf-8"><title>Mails and short messages</title>
+            <style>body{font-family:sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}pre{white-space:pre-wrap;background:#f5f5f7;\
+            padding:1rem}</style></head>
+            <body><h1>What the platform has sent</h1>
+            <h2>Short messages</h2>\(messages.isEmpty ? "<p>None.</p>" : messages.joined())
+            <h2>Mails</h2>\(mails.isEmpty ? "<p>None.</p>" : mails.joined())</body></html>
+            """
+    }
+
+    private static func escape(_ text: String) -> String {
+        text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;").replacing("\"", with: "&quot;")
+    }
+
+    /// Links of mails can be followed. The text is escaped already.
+    private static func linked(_ text: String) -> String {
+        text.replacing(/https?:\/\/[^\s<]+/) { "<a href=\"\($0.output)\">\($0.output)</a>" }
     }
 }

@@ -2,10 +2,11 @@ import Foundation
 import NIOCore
 import NIOPosix
 
-/// A mail server that keeps every mail and sends none, on 127.0.0.1: for `make run` and for tests.
+/// A mail server, and a provider of short messages, that keep everything and send nothing, on 127.0.0.1: for `make run` and for tests.
 ///
 /// It speaks SMTP without TLS, takes any name and password, refuses `…@refused.test` (550) and `…@busy.test` (451),
-/// and answers `GET /messages?to=<address>` over HTTP with a JSON array of `MailMessage`, oldest first.
+/// and answers `GET /messages?to=<address>` over HTTP with a JSON array of `MailMessage`, oldest first. On the same port it speaks
+/// Twilio's interface (`ShortMessageProvider` says which numbers fail) and answers `GET /sms?to=<number>`; `/` is a page for people.
 /// Files are written on the event loop: the sink is for hundreds of mails, not for load.
 package final class MailSink: Sendable {
     package let smtpPort: Int
@@ -14,12 +15,16 @@ package final class MailSink: Sendable {
     package var smtpURL: String { "smtp://127.0.0.1:\(smtpPort)" }
     /// Where the mails can be read.
     package var httpURL: String { "http://127.0.0.1:\(httpPort)" }
+    /// What notifications is told to send short messages here.
+    package var shortMessageSettings: [String: String] { Self.shortMessageSettings(at: httpURL) }
 
     private let store: MailStore
+    private let provider: ShortMessageProvider
     private let listeners: [any Channel]
 
-    private init(store: MailStore, smtp: any Channel, http: any Channel) {
+    private init(store: MailStore, provider: ShortMessageProvider, smtp: any Channel, http: any Channel) {
         self.store = store
+        self.provider = provider
         listeners = [smtp, http]
         smtpPort = smtp.localAddress?.port ?? 0
         httpPort = http.localAddress?.port ?? 0
@@ -34,8 +39,9 @@ package final class MailSink: Sendable {
         let store = try MailStore(directory: directory)
         let smtp = try await listen(smtpPort) { SMTPHandler(store: store) }
         do {
-            let http = try await listen(httpPort) { MailHTTPHandler(store: store) }
-            return MailSink(store: store, smtp: smtp, http: http)
+            let provider = ShortMessageProvider()
+            let http = try await listen(httpPort) { MailHTTPHandler(store: store, shortMessages: provider) }
+            return MailSink(store: store, provider: provider, smtp: smtp, http: http)
         } catch {
             try? await smtp.close()
             throw error
@@ -56,6 +62,16 @@ package final class MailSink: Sendable {
 
     /// The mails kept, oldest first; those to one address when there is one.
     package func messages(to address: String? = nil) -> [MailMessage] { store.messages(to: address) }
+
+    /// The short messages kept, oldest first; those to one number when there is one. They do not outlive the process.
+    package func shortMessages(to number: String? = nil) -> [ShortMessage] { provider.messages(to: number) }
+
+    static func shortMessageSettings(at address: String) -> [String: String] {
+        [
+            "TRIONEX_SMS_URL": address, "TRIONEX_SMS_ACCOUNT": "AC" + String(repeating: "0", count: 32), "TRIONEX_SMS_TOKEN": "local",
+            "TRIONEX_SMS_FROM": "+15005550006",
+        ]
+    }
 
     package func stop() async {
         for listener in listeners { try? await listener.close() }

@@ -64,6 +64,9 @@ struct Session {
         if makesDemo {
             do {
                 token = try await DemoOrganization.token(from: addresses.gateway)
+                if settings.hasOperator, let mail = addresses.mail {
+                    try await DemoOrganization.prepareOperator(addresses.gateway, mail: mail)
+                }
             } catch {
                 // The platform runs; what is missing can be looked into while it does.
                 terminal.fail("\(error)")

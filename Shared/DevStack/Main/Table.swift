@@ -12,12 +12,15 @@ enum Table {
             ]
         }
         rows += addresses.programs.filter { $0.key != "gateway" }.sorted { $0.value < $1.value }.map { ($0.key, $0.value) }
-        if let mail = addresses.mail { rows.append(("Mails (\(addresses.smtp))", mail + "/messages")) }
+        if let mail = addresses.mail { rows.append(("Mails and short messages", mail + "/")) }
         rows += [
             ("PostgreSQL", addresses.database), ("Redis", addresses.redis), ("Broker", addresses.kafka), ("Logs", settings.logDirectory),
         ]
         if let token {
             rows += [("Demo sign-in", "\(DemoOrganization.email)  \(DemoOrganization.password)"), ("Access token (15 minutes)", token)]
+            if settings.hasOperator {
+                rows.append(("Platform administrator", "\(DemoOrganization.operatorEmail)  \(DemoOrganization.operatorPassword)"))
+            }
         }
         return "\n" + columns(rows) + "\n\nCtrl-C stops everything. What is stored stays in .run; make clean removes it.\n"
     }

@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import Contracts
 import Foundation
 import NIOCore
 import NIOHTTP1
@@ -8,6 +9,9 @@ package enum DemoOrganization {
     package static let email = "demo@example.org"
     package static let password = "lantern-harbour-42-demo"
     package static let name = "Demo"
+    /// Who runs the platform: sees all organizations, suspends them, acts in them.
+    package static let operatorEmail = "operator@example.org"
+    package static let operatorPassword = "beacon-meadow-17-operator"
 
     private static let tries = 20
     private static let pause: Duration = .milliseconds(500)
@@ -31,12 +35,35 @@ package enum DemoOrganization {
     ///
     /// Throws a `StackFailure` with the platform's own words when it refuses both.
     package static func token(from gateway: String) async throws -> String {
-        let registration = Registration(email: email, password: password, firstName: "Demo", organization: .init(name: name))
+        try await token(
+            from: gateway, Registration(email: email, password: password, firstName: "Demo", organization: .init(name: name)))
+    }
+
+    /// Registers the platform's administrator and proves the address with the mail that the sink has taken.
+    package static func prepareOperator(_ gateway: String, mail: String) async throws {
+        let registration = Registration(
+            email: operatorEmail, password: operatorPassword, firstName: "Operator", organization: .init(name: "Operations"))
+        _ = try await token(from: gateway, registration)
+        let sink = GatewayClient(base: mail), platform = GatewayClient(base: gateway)
+        for _ in 0..<tries {
+            let mails = try await sink.get("/messages?to=\(operatorEmail)").json.array
+            for letter in mails.reversed() {
+                guard let link = (letter["body"].string ?? "").firstMatch(of: /email\/verify\?token=([^\s&]+)/) else { continue }
+                let answer = try await platform.post("/api/v1/auth/email/verify", ["token": .string(String(link.1))])
+                // 400 at a later start: the link was used at the first.
+                if answer.status == 200 || answer.status == 400 { return }
+            }
+            try await Task.sleep(for: pause)
+        }
+        throw StackFailure("The platform administrator's address could not be verified: no mail has come.")
+    }
+
+    private static func token(from gateway: String, _ registration: Registration) async throws -> String {
         var answer: (status: UInt, body: ByteBuffer) = (0, ByteBuffer())
         for _ in 0..<tries {
             answer = try await post(registration, to: gateway + "/api/v1/auth/register")
             if answer.status == 409 {
-                answer = try await post(SignIn(email: email, password: password), to: gateway + "/api/v1/auth/login")
+                answer = try await post(SignIn(email: registration.email, password: registration.password), to: gateway + "/api/v1/auth/login")
             }
             // A neighbour may still be settling: 503 is worth another try.
             if answer.status < 500 { break }
@@ -46,7 +73,7 @@ package enum DemoOrganization {
             let tokens = try? JSONDecoder().decode(Tokens.self, from: Data(answer.body.readableBytesView))
         else {
             throw StackFailure(
-                "The demo organization could not be made: the gateway answered \(answer.status) \(String(buffer: answer.body)).")
+                "The organization \(registration.organization.name) could not be made: the gateway answered \(answer.status) \(String(buffer: answer.body)).")
         }
         return tokens.accessToken
     }

@@ -18,13 +18,23 @@ struct StackEnvironment: Sendable {
         variables["TRIONEX_REDIS_URL"] = addresses.redis
         variables["TRIONEX_KAFKA_BROKERS"] = addresses.kafka
         variables["TRIONEX_SMTP_URL"] = addresses.smtp
+        // The mail sink takes short messages too, unless there is a provider for them.
+        if let mail = addresses.mail, inherited["TRIONEX_SMS_URL"] == nil {
+            variables.merge(MailSink.shortMessageSettings(at: mail)) { $1 }
+        }
         for other in StackProgram.all where other != program { variables["TRIONEX_\(other.variable)_URL"] = settings.url(of: other.name) }
         variables["TRIONEX_JWKS"] = settings.url(of: .auth) + "/.well-known/jwks.json"
         variables["TRIONEX_LOG_LEVEL"] = settings.logLevel
         variables["TRIONEX_AUTH_KEY_DIRECTORY"] = settings.keyDirectory
+        variables["TRIONEX_USERS_AUDIT_KEY_DIRECTORY"] = settings.keyDirectory + "/audit"
         variables["TRIONEX_SERVICE_SECRET_FILE"] = settings.keyDirectory + "/service-secret"
+        variables["TRIONEX_SEALING_KEY_FILE"] = settings.keyDirectory + "/sealing-key"
+        variables["TRIONEX_PUBLIC_URL"] = settings.url(of: .gateway)
         variables["TRIONEX_FILES_DIRECTORY"] = settings.runDirectory + "/files"
         variables["TRIONEX_FILES_MASTER_KEY_FILE"] = settings.keyDirectory + "/files-master-key"
+        if program.name == .users, settings.hasOperator, inherited["TRIONEX_USERS_SUPERADMINS"] == nil {
+            variables["TRIONEX_USERS_SUPERADMINS"] = DemoOrganization.operatorEmail
+        }
         if program.name == .gateway { variables["TRIONEX_ADMIN_PORT"] = "\(settings.adminPort)" }
         return variables
     }
@@ -48,7 +58,7 @@ enum StackSecrets {
     static func prepare(in directory: String) throws {
         let files = FileManager.default
         try files.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        for name in ["service-secret", "files-master-key"] where !files.fileExists(atPath: "\(directory)/\(name)") {
+        for name in ["service-secret", "files-master-key", "sealing-key"] where !files.fileExists(atPath: "\(directory)/\(name)") {
             var random = SystemRandomNumberGenerator()
             let secret = Data((0..<length).map { _ in UInt8.random(in: .min ... .max, using: &random) }).base64EncodedString()
             guard

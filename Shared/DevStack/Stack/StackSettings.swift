@@ -117,6 +117,9 @@ package struct StackSettings: Sendable {
     /// Where a program says whether it is ready: the gateway on its own listener, the others beside their endpoints.
     func operationsURL(of program: ServiceName) -> String { program == .gateway ? "http://127.0.0.1:\(adminPort)" : url(of: program) }
 
+    /// Whether this stack has a platform administrator whose password anybody can read here: only where everything is private to it.
+    package var hasOperator: Bool { databaseURL == nil && smtpURL == nil }
+
     package var logDirectory: String { runDirectory + "/logs" }
     package var keyDirectory: String { runDirectory + "/keys" }
     package func log(of program: String) -> String { "\(logDirectory)/\(program).log" }

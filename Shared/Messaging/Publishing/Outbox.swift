@@ -36,7 +36,7 @@ package struct Outbox {
     /// Only people and keys cause something; a program passes on what they did.
     private var actor: String? {
         switch tx.caller.principal {
-        case .person, .apiKey: tx.caller.principalText
+        case .person, .apiKey, .client: tx.caller.principalText
         case .service, .anonymous: nil
         }
     }

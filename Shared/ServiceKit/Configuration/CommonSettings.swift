@@ -32,6 +32,10 @@ package struct CommonSettings: Sendable {
     package let neighbours: [ServiceName: [String]]
     /// Lets a program ask auth for a service token.
     package let serviceSecret: String?
+    /// Where people and clients reach the platform, without a slash at the end: links in mails, the issuer, the origin of passkeys.
+    package let publicURL: String
+    /// Encrypts what is kept and must be read back: signing keys, second factors, others' secrets, letters.
+    package let sealing: Sealing?
 
     static let neighbourPorts: [(ServiceName, Int)] = [
         (.auth, 8081), (.users, 8082), (.content, 8083), (.assistant, 8084), (.analytics, 8085), (.notifications, 8086), (.files, 8087),
@@ -93,6 +97,18 @@ package struct CommonSettings: Sendable {
         }
         self.neighbours = neighbours
         serviceSecret = reader.optionalText("SERVICE_SECRET", "What the programs show auth to get a service token")
+        let address = reader.text("PUBLIC_URL", default: "http://127.0.0.1:8080", "Where people reach the platform: links, issuer, origin")
+        publicURL = address.hasSuffix("/") ? String(address.dropLast()) : address
+        let scheme = URLComponents(string: publicURL)
+        if !["http", "https"].contains(scheme?.scheme ?? "") || scheme?.host == nil || scheme?.query != nil || scheme?.fragment != nil {
+            reader.refuse("TRIONEX_PUBLIC_URL must be an address such as https://app.example.org")
+        }
+        let sealingKey = reader.optionalText(
+            "SEALING_KEY", "Keys for what is kept encrypted: base64 of 32 bytes each, comma-separated; the first seals, all open")
+        sealing = sealingKey.flatMap { Sealing(keys: $0) }
+        if sealingKey != nil, sealing == nil {
+            reader.refuse("TRIONEX_SEALING_KEY must be the base64 of 32 bytes (openssl rand -base64 32), or several, comma-separated")
+        }
     }
 
     private static func properties(_ text: String?) -> [String: String] {

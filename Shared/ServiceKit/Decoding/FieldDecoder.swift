@@ -29,8 +29,13 @@ enum FieldDecoder {
     static func decode<T: Decodable>(_ type: T.Type, query: [(String, String)], schema: Schema) throws -> T {
         guard case .object(let properties) = schema else { preconditionFailure("query parameters are declared as a struct") }
         var object: [String: JSONValue] = [:]
+        let isOpen = T.self is any OpenFields.Type
         for (name, text) in query {
             let declared = properties.first { $0.name == name }?.schema
+            if isOpen {
+                guard declared != nil else { continue }
+                guard object[name] == nil else { throw ValidationFailure("?\(name)", "repeated", "must be given once") }
+            }
             object[name] = value(text, declared, earlier: object[name])
         }
         do {
@@ -53,6 +58,16 @@ enum FieldDecoder {
         default: return .string(text)
         }
     }
+}
+
+/// Parameters of a protocol that has others ignored and repetitions refused (OAuth 2.1, section 3.1).
+package protocol OpenFields {
+    /// What is answered for parameters that cannot be read, where the protocol has a form of its own for refusals.
+    static func refusal(of failure: any Failure) -> any Error
+}
+
+extension OpenFields {
+    package static func refusal(of failure: any Failure) -> any Error { failure }
 }
 
 /// Bodies that are not what the endpoint reads at all.

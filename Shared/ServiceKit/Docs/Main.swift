@@ -35,6 +35,7 @@ struct Documents: AsyncParsableCommand {
             "TRIONEX_AUTH_KEY_DIRECTORY": scratch.path(percentEncoded: false),
             "TRIONEX_FILES_DIRECTORY": scratch.path(percentEncoded: false),
             "TRIONEX_FILES_MASTER_KEY": Data(repeating: 7, count: 32).base64EncodedString(), "TRIONEX_SERVICE_SECRET": "documents",
+            "TRIONEX_SEALING_KEY": Data(repeating: 7, count: 32).base64EncodedString(),
             "TRIONEX_LOG_LEVEL": "critical",
         ]
         var files: [(path: String, document: JSONValue)] = [("Shared/Contracts/asyncapi.json", AsyncAPI.document())]

@@ -140,7 +140,7 @@ extension Endpoint {
     ) -> Endpoint {
         let schema = SchemaProbe.named(Q.self)
         return make(.get, path, summary, .public, query: schema, result: R.self) { request, _, _ in
-            let query = try FieldDecoder.decode(Q.self, query: request.query, schema: schema.schema)
+            let query = try protocolled(Q.self) { try FieldDecoder.decode(Q.self, query: request.query, schema: schema.schema) }
             return try await handler(request, query).response(to: request)
         }
     }
@@ -152,6 +152,40 @@ extension Endpoint {
             request, _, data in
             try await handler(request, try body(B.self, data, request)).response(to: request)
         }
+    }
+
+    /// A form of a browser, or of a client that speaks OAuth (`application/x-www-form-urlencoded`). Fields are decoded as query
+    /// parameters are; unknown ones are refused, unless the type is one of `OpenFields`.
+    package static func form<B: RequestBodyType, R: EndpointResult>(
+        _ path: String, _ summary: String, _ anybody: Anybody, maxBodyBytes: Int? = nil, _ handler: @escaping PublicHandler<B, R>
+    ) -> Endpoint {
+        let schema = SchemaProbe.named(B.self)
+        return make(.post, path, summary, .public, body: schema, maxBodyBytes: maxBodyBytes, result: R.self) { request, _, data in
+            let form = try protocolled(B.self) {
+                let mediaType = request.headers[.contentType]?.split(separator: ";").first?.trimmingCharacters(in: .whitespaces).lowercased()
+                guard mediaType == "application/x-www-form-urlencoded" else { throw MalformedBody.wrongMediaType }
+                guard let pairs = FormText.pairs(String(decoding: data, as: UTF8.self)) else { throw MalformedBody.badQuery }
+                return try FieldDecoder.decode(B.self, query: pairs, schema: schema.schema)
+            }
+            return try await handler(request, form).response(to: request)
+        }
+    }
+
+    /// Decodes; a protocol of its own says in its own form what cannot be read.
+    private static func protocolled<T>(_ type: T.Type, _ decode: () throws -> T) throws -> T {
+        do {
+            return try decode()
+        } catch let failure as any Failure {
+            guard let open = T.self as? any OpenFields.Type else { throw failure }
+            throw open.refusal(of: failure)
+        }
+    }
+
+    /// A public action without a body.
+    package static func post<R: EndpointResult>(
+        _ path: String, _ summary: String, _ anybody: Anybody, _ handler: @escaping @Sendable (PublicRequest) async throws -> R
+    ) -> Endpoint {
+        make(.post, path, summary, .public, result: R.self) { request, _, _ in try await handler(request).response(to: request) }
     }
 
     // MARK: - How they are made

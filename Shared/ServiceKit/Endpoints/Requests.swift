@@ -62,8 +62,9 @@ package struct CallerRequest: Sendable {
 
     /// The person who calls. An endpoint that services may call too does not use it.
     package func user() throws(AccessFailure) -> UserID {
-        guard let user = caller.user else { throw .notSignedIn }
-        return user
+        if let user = caller.user { return user }
+        if case .client = caller.principal { throw .personOnly }
+        throw .notSignedIn
     }
 }
 

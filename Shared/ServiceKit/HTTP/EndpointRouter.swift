@@ -34,7 +34,9 @@ struct EndpointRouter: Sendable {
     let service: ServiceName
     let endpoints: [Endpoint]
     let verifier: TokenVerifier?
+    let apiKeys: APIKeys
     let idempotency: Idempotency?
+    let watch: AccessWatch?
     let maxBodyBytes: Int
     let now: @Sendable () -> Date
     let logger: Logger
@@ -44,11 +46,11 @@ struct EndpointRouter: Sendable {
         router.add(middleware: RequestTelemetry(service: service, logger: logger))
         for endpoint in endpoints {
             router.on(RouterPath(endpoint.path), method: endpoint.method) { request, context in
-                try await respond(to: request, context, endpoint)
+                try await watched(request, context, endpoint)
             }
             if endpoint.method == .get {
                 router.on(RouterPath(endpoint.path), method: .head) { request, context in
-                    var response = try await respond(to: request, context, endpoint)
+                    var response = try await watched(request, context, endpoint)
                     let length = response.body.contentLength
                     // Taking the body away sets the length to that of none, so what it was is said afterwards.
                     response.body = .init()
@@ -78,6 +80,36 @@ struct EndpointRouter: Sendable {
         }
     }
 
+    /// The answer, seen by the watch when it refuses a known caller.
+    private func watched(_ request: Request, _ context: EndpointContext, _ endpoint: Endpoint) async throws -> Response {
+        do {
+            let response = try await respond(to: request, context, endpoint)
+            await see(response.status, context.record.snapshot.problem, request, context, endpoint)
+            return response
+        } catch {
+            let failure = error as? any Failure
+            let status = failure?.kind.status ?? (error as? any HTTPResponseError)?.status
+            if let status { await see(status, failure?.code, request, context, endpoint) }
+            throw error
+        }
+    }
+
+    private func see(
+        _ status: HTTPResponse.Status, _ code: String?, _ request: Request, _ context: EndpointContext, _ endpoint: Endpoint
+    ) async {
+        guard let watch, status == .forbidden || status == .notFound, let caller = context.record.snapshot.caller else { return }
+        let objects = context.parameters.reduce(into: [String: UUID]()) { result, pair in
+            // The one form in which our ids are written: what is taken for an id here is what a handler takes for one.
+            if pair.value.utf8.count == 36 { result[String(pair.key)] = UUID(uuidString: String(pair.value)) }
+        }
+        await watch.saw(
+            status,
+            AccessWatch.Call(
+                caller: caller, endpoint: endpoint.label, objects: objects, code: code ?? "refused",
+                address: clientAddress(request, context), userAgent: request.headers[.userAgent].map { String($0.prefix(512)) },
+                requestID: context.requestID))
+    }
+
     private func respond(to request: Request, _ context: EndpointContext, _ endpoint: Endpoint) async throws -> Response {
         context.record.set(action: endpoint.label)
         let caller = try await authenticate(request, context, endpoint)
@@ -99,17 +131,28 @@ struct EndpointRouter: Sendable {
         }
     }
 
-    /// Verifies the token again: being inside the network gives no rights.
+    /// Verifies the token again: being inside the network gives no rights. What anybody may call takes no notice of credentials:
+    /// a token that has expired must not keep somebody from signing in.
     private func authenticate(_ request: Request, _ context: EndpointContext, _ endpoint: Endpoint) async throws -> Caller? {
-        guard let verifier, let header = request.headers[.authorization] else {
+        guard let verifier, endpoint.access != .public else {
             if endpoint.access == .public { return nil }
             throw AccessFailure.notSignedIn
         }
-        guard header.utf8.count > 7, header.prefix(7).lowercased() == "bearer " else { throw AccessFailure.badToken }
-        let caller = try await verifier.verify(String(header.dropFirst(7)))
+        let caller = try await caller(of: request, verifier)
         context.record.set(caller: caller)
-        try endpoint.access.check(caller)
+        try endpoint.access.check(caller, now: now())
         return caller
+    }
+
+    /// Whom the access token speaks for; an API key is exchanged for one. One credential, not two.
+    private func caller(of request: Request, _ verifier: TokenVerifier) async throws -> Caller {
+        let authorizations = request.headers[values: .authorization], keys = request.headers[values: .apiKey]
+        guard let first = authorizations.first ?? keys.first else { throw AccessFailure.notSignedIn }
+        guard authorizations.count + keys.count == 1 else { throw AccessFailure.badToken }
+        if !keys.isEmpty { return try await apiKeys.exchange(first, with: verifier).caller }
+        guard first.utf8.count > 7, first.prefix(7).lowercased() == "bearer " else { throw AccessFailure.badToken }
+        let token = String(first.dropFirst(7))
+        return try await APIKeys.isKey(token) ? apiKeys.exchange(token, with: verifier).caller : verifier.verify(token)
     }
 
     private func read(_ request: Request, _ endpoint: Endpoint) async throws -> (Data, RequestBody) {
@@ -137,6 +180,7 @@ extension HTTPField.Name {
     package static let idempotencyKey = HTTPField.Name("Idempotency-Key")!
     package static let idempotencyReplayed = HTTPField.Name("Idempotency-Replayed")!
     package static let requestID = HTTPField.Name("X-Request-Id")!
+    package static let apiKey = HTTPField.Name("X-API-Key")!
     package static let forwardedFor = HTTPField.Name("X-Forwarded-For")!
     package static let traceparent = HTTPField.Name("traceparent")!
 }

@@ -94,6 +94,11 @@ extension FailureKind {
     }
 }
 
+/// A refusal with a form of its own, where a standard demands another than problem+json (OAuth's errors, a page for people).
+package protocol AnsweringFailure: Failure {
+    func response(instance: String, requestID: String) -> Response
+}
+
 /// Failures that have no type of their own because nobody is expected to make them.
 enum TransportFailure: Failure {
     case routeNotFound
@@ -127,15 +132,32 @@ enum TransportFailure: Failure {
 
 /// Turns whatever a handler threw into the answer for the client. Nothing of an unexpected error is shown, only logged.
 enum ProblemTranslation {
+    /// What the status calls for; a token's refusal says what is wrong with it (RFC 6750, section 3; RFC 9470, section 3).
+    static func headers(for failure: any Failure) -> HTTPFields {
+        var headers = failure.kind.headers
+        switch failure as? AccessFailure {
+        case .authenticationTooOld(let maxAge):
+            headers[.wwwAuthenticate] = "Bearer realm=\"trionex\", error=\"insufficient_user_authentication\", max_age=\"\(maxAge)\""
+        case .badToken, .expiredToken, .revokedSession, .badAPIKey:
+            headers[.wwwAuthenticate] = "Bearer realm=\"trionex\", error=\"invalid_token\""
+        default: break
+        }
+        return headers
+    }
+
     static func response(for error: any Error, request: Request, record: RequestRecord, requestID: String, logger: Logger) -> Response {
         let path = request.uri.path
         if let failure = error as? any Failure {
+            if let answering = failure as? any AnsweringFailure {
+                record.set(problem: failure.code)
+                return answering.response(instance: path, requestID: requestID)
+            }
             if let dependency = failure as? DependencyFailure {
                 record.note("dependency", dependency.dependency)
                 record.note("dependencyReason", dependency.reason)
             }
             record.set(problem: failure.code)
-            return Problem(failure, instance: path, requestID: requestID).response(headers: failure.kind.headers)
+            return Problem(failure, instance: path, requestID: requestID).response(headers: headers(for: failure))
         }
         if let http = error as? any HTTPResponseError {
             let failure: (any Failure)? =

@@ -23,10 +23,31 @@ package struct AccessClaims: JWTPayload, Equatable {
     package let org: TenantID?
     package let amr: [String]?
     package let plan: String?
+    /// When the person last proved who they are (OpenID Connect Core, section 2).
+    package let authTime: Int?
+    /// Who acts as the subject (RFC 8693, section 4.1): a platform admin.
+    package let act: ActingParty?
+    /// The API key that was exchanged for this token.
+    package let key: APIKeyID?
+    /// The OAuth client the token was given to (RFC 9068).
+    package let clientID: ClientID?
+    package let scope: String?
 
+    package struct ActingParty: Codable, Sendable, Equatable {
+        package let sub: UserID
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case sub, iss, aud, exp, iat, nbf, jti, sid, roles, permissions, org, amr, plan, act, key, scope
+        case authTime = "auth_time"
+        case clientID = "client_id"
+    }
+
+    /// A person's. Without `authTime` the person has proven who they are just now, unless it is an API key's.
     package init(
-        user: UserID, session: SessionID, tenant: TenantID, roles: [String], permissions: [Permission], plan: String, amr: [String],
-        issuedAt: Date, lifetime: TimeInterval
+        user: UserID, session: SessionID?, tenant: TenantID, roles: [String], permissions: [Permission], plan: String, amr: [String],
+        issuedAt: Date, lifetime: TimeInterval, authTime: Date? = nil, impersonator: UserID? = nil, apiKey: APIKeyID? = nil,
+        client: ClientID? = nil, scope: String? = nil
     ) {
         sub = user.description
         iss = Self.issuer
@@ -41,6 +62,35 @@ package struct AccessClaims: JWTPayload, Equatable {
         self.permissions = permissions
         self.amr = amr
         self.plan = plan
+        self.authTime = apiKey == nil ? Int((authTime ?? issuedAt).timeIntervalSince1970) : nil
+        act = impersonator.map { ActingParty(sub: $0) }
+        key = apiKey
+        clientID = client
+        self.scope = scope
+    }
+
+    /// An OAuth client's own, with no person behind it.
+    package init(
+        client: ClientID, tenant: TenantID, permissions: [Permission], plan: String, scope: String?, issuedAt: Date, lifetime: TimeInterval
+    ) {
+        sub = client.description
+        iss = Self.issuer
+        aud = Self.audience
+        iat = Int(issuedAt.timeIntervalSince1970)
+        nbf = iat
+        exp = iat + Int(lifetime)
+        jti = UUID.version7(at: issuedAt).uuidString.lowercased()
+        sid = nil
+        org = tenant
+        roles = []
+        self.permissions = permissions
+        amr = nil
+        self.plan = plan
+        authTime = nil
+        act = nil
+        key = nil
+        clientID = client
+        self.scope = scope
     }
 
     /// A token for `/internal/v1` only.
@@ -58,6 +108,11 @@ package struct AccessClaims: JWTPayload, Equatable {
         permissions = []
         amr = nil
         plan = nil
+        authTime = nil
+        act = nil
+        key = nil
+        clientID = nil
+        scope = nil
     }
 
     /// Times and audience are checked by `TokenVerifier`, which has the clock.
@@ -69,12 +124,26 @@ package struct AccessClaims: JWTPayload, Equatable {
     func caller() throws(AccessFailure) -> Caller {
         switch aud {
         case Self.audience:
-            guard let user = UserID(sub), let org, let sid else { throw .badToken }
-            return Caller(.person(user), tenant: org, roles: roles, permissions: PermissionSet(permissions), session: sid, plan: plan)
+            guard let org else { throw .badToken }
+            return Caller(
+                try principal(), tenant: org, roles: roles, permissions: PermissionSet(permissions), session: sid, plan: plan,
+                methods: amr ?? [], authenticatedAt: authTime.map { Date(timeIntervalSince1970: TimeInterval($0)) },
+                issuedAt: Date(timeIntervalSince1970: TimeInterval(iat)), impersonator: act?.sub, client: clientID)
         case Self.internalAudience:
             guard sub.hasPrefix("service:") else { throw .badToken }
             return Caller.service(ServiceName(rawValue: String(sub.dropFirst(8))), for: .platform)
         default: throw .badToken
         }
+    }
+
+    /// A key's token says its key, a client's own is about the client; everything else is a person with a session.
+    private func principal() throws(AccessFailure) -> Caller.Principal {
+        if let key {
+            guard let owner = UserID(sub) else { throw .badToken }
+            return .apiKey(key, owner: owner)
+        }
+        if let clientID, sub == clientID.description { return .client(clientID) }
+        guard let user = UserID(sub), sid != nil else { throw .badToken }
+        return .person(user)
     }
 }

@@ -5,19 +5,105 @@ package import Redis
 import ServiceLifecycle
 import Synchronization
 
-/// Sessions that ended before their tokens expired: revoke once, dead everywhere.
+/// What ended before its tokens expired.
+package enum Revoked: Sendable, Hashable {
+    case session(SessionID)
+    case apiKey(APIKeyID)
+    case client(ClientID)
+    /// Every token of the person in one organization that was signed until then.
+    case member(UserID, TenantID)
+    /// Every token of the person, wherever, that was signed until then.
+    case account(UserID)
+    /// Every token of everybody in the organization that was signed until then.
+    case organization(TenantID)
+
+    /// One word for Redis and the wire, such as `m:<person>:<organization>`.
+    package var text: String {
+        switch self {
+        case .session(let id): "s:\(id)"
+        case .apiKey(let id): "k:\(id)"
+        case .client(let id): "c:\(id)"
+        case .member(let user, let tenant): "m:\(user):\(tenant)"
+        case .account(let id): "a:\(id)"
+        case .organization(let id): "o:\(id)"
+        }
+    }
+
+    package init?(_ text: some StringProtocol) {
+        let parts = String(text).split(separator: ":").map { String($0) }
+        guard parts.count >= 2 else { return nil }
+        switch (parts[0], parts.count) {
+        case ("s", 2): if let id = SessionID(parts[1]) { self = .session(id) } else { return nil }
+        case ("k", 2): if let id = APIKeyID(parts[1]) { self = .apiKey(id) } else { return nil }
+        case ("c", 2): if let id = ClientID(parts[1]) { self = .client(id) } else { return nil }
+        case ("m", 3): if let user = UserID(parts[1]), let tenant = TenantID(parts[2]) { self = .member(user, tenant) } else { return nil }
+        case ("a", 2): if let id = UserID(parts[1]) { self = .account(id) } else { return nil }
+        case ("o", 2): if let id = TenantID(parts[1]) { self = .organization(id) } else { return nil }
+        default: return nil
+        }
+    }
+}
+
+/// Endings as auth's database has them: `GET /internal/v1/revocations?since=`.
+package struct RevocationList: View {
+    package struct Ending: Codable, Sendable {
+        /// `Revoked.text`.
+        package let subject: String
+        package let revokedAt: Date
+        package let tokensExpireAt: Date
+
+        package init(_ revoked: Revoked, at time: Date, tokensExpire: Date) {
+            subject = revoked.text
+            revokedAt = time
+            tokensExpireAt = tokensExpire
+        }
+    }
+
+    package let endings: [Ending]
+
+    package init(endings: [Ending]) { self.endings = endings }
+}
+
+/// Revoke once, dead everywhere: what ended before its tokens expired, known to every program within about a second.
 ///
-/// Auth adds to a sorted set in Redis (score: when the last token of the session expires). Every program reads it each second,
-/// so a program that was away catches up by itself. With Redis away the known ones stay refused, and the next reading
-/// brings the rest; no access token outlives its 15 minutes in any case.
+/// Auth adds to a sorted set in Redis, whose score is the millisecond of the ending and whose members carry the second until
+/// which any token of it may live. Every program reads what is new each second, and everything when it starts or Redis was
+/// away, so whoever was away catches up by itself. While Redis is away, and once after it was, or after the start, since it may
+/// have forgotten some, auth's own database is asked. With both away the known ones stay refused.
 package final class Revocations: Service {
-    package static let key = "trionex:revoked-sessions"
+    package static let key = "trionex:revoked"
     static let pause = Duration.seconds(1)
+    /// Seconds read again each time, for those written by a clock that is behind.
+    static let overlap: TimeInterval = 10
+    /// Readings between two questions to auth while Redis answers and auth does not.
+    static let readingsPerQuestion = 5
+    /// Readings after which the whole set is read, and what is over forgotten.
+    static let readingsPerSweep = 60
+
+    private struct Ending {
+        /// Tokens signed in this second, or before, are dead.
+        var second: Int
+        /// When the last of them has expired.
+        var expires: Int
+    }
+
+    private struct State {
+        var ended: [Revoked: Ending] = [:]
+        /// Nil: everything is to be read.
+        var readUntil: Date?
+        var readings = 0
+        /// Nil: auth is to be asked for everything.
+        var askedUntil: Date?
+        var source: Source?
+    }
+
+    /// Asks auth for what was written since then; for nil, all that still matters.
+    package typealias Source = @Sendable (Date?) async throws -> RevocationList
 
     private let redis: Redis
     private let now: @Sendable () -> Date
     private let logger: Logger
-    private let revoked = Mutex<Set<SessionID>>([])
+    private let state = Mutex(State())
 
     package init(redis: Redis, now: @escaping @Sendable () -> Date = { Date() }, logger: Logger) {
         self.redis = redis
@@ -25,40 +111,133 @@ package final class Revocations: Service {
         self.logger = logger
     }
 
-    package func contains(_ session: SessionID) -> Bool { revoked.withLock { $0.contains(session) } }
-
-    /// Ends sessions on all programs. Throws when Redis is away; the caller says so or tries again.
-    package func revoke(_ sessions: [SessionID], tokensExpire: Date) async throws {
-        guard !sessions.isEmpty else { return }
-        revoked.withLock { $0.formUnion(sessions) }
-        let score = String(Int(tokensExpire.timeIntervalSince1970) + 60)
-        _ = try await redis.command(["ZADD", Self.key] + sessions.flatMap { [score, $0.description] })
+    /// Whether a token that speaks for this caller is dead.
+    package func contains(_ caller: Caller) -> Bool {
+        state.withLock { state in
+            guard !state.ended.isEmpty else { return false }
+            if let session = caller.session, state.ended[.session(session)] != nil { return true }
+            switch caller.principal {
+            case .apiKey(let key, _): if state.ended[.apiKey(key)] != nil { return true }
+            case .client(let client): if state.ended[.client(client)] != nil { return true }
+            case .person, .service, .anonymous: break
+            }
+            let issued = Int(caller.issuedAt?.timeIntervalSince1970 ?? 0)
+            func isDead(_ subject: Revoked) -> Bool { state.ended[subject].map { issued <= $0.second } ?? false }
+            if let user = caller.user, isDead(.member(user, caller.tenant)) || isDead(.account(user)) { return true }
+            return caller.tenant != .platform && isDead(.organization(caller.tenant))
+        }
     }
+
+    /// Before this no token of the person may be signed: one of the same second as an ending would be taken for an older one.
+    package func earliestIssue(user: UserID?, tenant: TenantID) -> Date? {
+        let subjects = (user.map { [.member($0, tenant), .account($0)] } ?? []) + [Revoked.organization(tenant)]
+        let last = state.withLock { state in subjects.compactMap { state.ended[$0]?.second }.max() }
+        return last.map { Date(timeIntervalSince1970: TimeInterval($0 + 1)) }
+    }
+
+    /// Ends them on all programs. Throws when Redis is away: then this program refuses them already, and the caller sees to it
+    /// that the others are told later.
+    package func revoke(_ ended: [Revoked], at time: Date, tokensExpire: Date) async throws {
+        guard !ended.isEmpty else { return }
+        let second = Int(time.timeIntervalSince1970)
+        let expires = Int(tokensExpire.timeIntervalSince1970) + 60
+        add(ended.map { ($0, Ending(second: second, expires: expires)) })
+        let score = String(Int(now().timeIntervalSince1970 * 1_000))
+        _ = try await redis.command(["ZADD", Self.key] + ended.flatMap { [score, "\(expires) \(second) \($0.text)"] })
+    }
+
+    /// Where endings are asked for that Redis cannot tell.
+    package func use(_ source: @escaping Source) { state.withLock { $0.source = source } }
 
     package func run() async throws {
         await cancelWhenGracefulShutdown { [self] in
-            var away = false
+            var isAway = false
+            var rounds = 0
             while !Task.isCancelled {
+                // What Redis has had since it started is not all there was: auth says the rest, once.
+                let isIncomplete = state.withLock { $0.askedUntil == nil } && rounds % Self.readingsPerQuestion == 0
+                let asks = isAway || isIncomplete
+                async let asked: Void = asks ? ask() : ()
                 do {
                     try await read()
-                    away = false
+                    if isAway { logger.notice("ended sessions are read from Redis again") }
+                    await asked
+                    if isAway { state.withLock { $0.askedUntil = nil } }
+                    isAway = false
+                    rounds += 1
                 } catch {
-                    if !away { logger.warning("ended sessions cannot be read", metadata: ["reason": "\(error)"]) }
-                    away = true
+                    if !isAway { logger.warning("ended sessions cannot be read from Redis", metadata: ["reason": "\(error)"]) }
+                    await asked
+                    state.withLock { $0.readUntil = nil }
+                    // Not a moment later than Redis would have said it.
+                    if !isAway { await ask() }
+                    isAway = true
+                    rounds = 0
                 }
                 try? await Task.sleep(for: Self.pause)
             }
         }
     }
 
-    /// Takes over the whole set: it holds the last 15 minutes only.
+    /// Takes over what auth's database has. With auth away too, what is known stays refused, and the next round asks again.
+    package func ask() async {
+        let (source, until) = state.withLock { ($0.source, $0.askedUntil) }
+        guard let source else { return }
+        let asked = now()
+        do {
+            let list = try await source(until?.addingTimeInterval(-Self.overlap))
+            add(
+                list.endings.compactMap { ending in
+                    Revoked(ending.subject).map {
+                        (
+                            $0,
+                            Ending(
+                                second: Int(ending.revokedAt.timeIntervalSince1970),
+                                expires: Int(ending.tokensExpireAt.timeIntervalSince1970) + 60)
+                        )
+                    }
+                })
+            state.withLock { $0.askedUntil = asked }
+        } catch {
+            logger.debug("ended sessions cannot be asked for", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// Takes over what is new since the last reading.
     package func read() async throws {
+        let now = now()
+        let from = state.withLock { state -> Date? in
+            state.readings += 1
+            return state.readings % Self.readingsPerSweep == 0 ? nil : state.readUntil
+        }
+        if from == nil { try await sweep(now) }
+        let since = from.map { String(Int($0.addingTimeInterval(-Self.overlap).timeIntervalSince1970 * 1_000)) } ?? "-inf"
+        let reply = try await redis.command(["ZRANGEBYSCORE", Self.key, since, "+inf"])
+        add((reply.array ?? []).compactMap { $0.text.flatMap(Self.parse) })
+        state.withLock { $0.readUntil = now }
+    }
+
+    /// Forgets what no living token can be of, here and in Redis. A day is longer than any token lives.
+    private func sweep(_ now: Date) async throws {
+        let seconds = Int(now.timeIntervalSince1970)
+        state.withLock { state in state.ended = state.ended.filter { $0.value.expires > seconds } }
+        _ = try await redis.command(["ZREMRANGEBYSCORE", Self.key, "-inf", String((seconds - 86_400) * 1_000)])
+    }
+
+    private func add(_ endings: [(Revoked, Ending)]) {
         let seconds = Int(now().timeIntervalSince1970)
-        _ = try await redis.command(["ZREMRANGEBYSCORE", Self.key, "-inf", "(\(seconds)"])
-        let reply = try await redis.command(["ZRANGE", Self.key, "0", "-1"])
-        let sessions = Set((reply.array ?? []).compactMap { $0.text.flatMap(SessionID.init) })
-        // What was revoked here while Redis was away stays; the set in memory only shrinks when the token is long dead.
-        revoked.withLock { $0.formUnion(sessions) }
-        if revoked.withLock({ $0.count }) > 100_000 { revoked.withLock { $0 = sessions } }
+        state.withLock { state in
+            for (subject, ending) in endings where ending.expires > seconds {
+                let known = state.ended[subject]
+                state.ended[subject] = Ending(
+                    second: max(ending.second, known?.second ?? 0), expires: max(ending.expires, known?.expires ?? 0))
+            }
+        }
+    }
+
+    private static func parse(_ text: String) -> (Revoked, Ending)? {
+        let parts = text.split(separator: " ", maxSplits: 2)
+        guard parts.count == 3, let expires = Int(parts[0]), let second = Int(parts[1]), let subject = Revoked(parts[2]) else { return nil }
+        return (subject, Ending(second: second, expires: expires))
     }
 }

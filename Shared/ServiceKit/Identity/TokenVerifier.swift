@@ -84,7 +84,7 @@ package final class TokenVerifier: Sendable {
     }
 
     private func checkSession(_ caller: Caller) throws -> Caller {
-        if let session = caller.session, let revocations, revocations.contains(session) { throw AccessFailure.revokedSession }
+        if let revocations, revocations.contains(caller) { throw AccessFailure.revokedSession }
         return caller
     }
 

@@ -23,7 +23,7 @@ package protocol Program: SendableMetatype {
     /// Whether health, readiness and metrics answer on `TRIONEX_ADMIN_PORT` instead of beside the endpoints.
     static var hasAdminListener: Bool { get }
     /// Only auth signs tokens itself; everyone else verifies against auth's public keys.
-    static func identity(_ settings: Settings, logger: Logger) throws -> OwnIdentity?
+    static func identity(_ settings: Settings, sealing: Sealing?, now: @escaping @Sendable () -> Date, logger: Logger) throws -> OwnIdentity?
     /// The composition root: clients in, endpoints, consumers and workers out.
     static func assemble(_ settings: Settings, _ house: Foundations) throws -> Assembly
 }
@@ -31,7 +31,9 @@ package protocol Program: SendableMetatype {
 extension Program {
     package static var usesDatabase: Bool { true }
     package static var hasAdminListener: Bool { false }
-    package static func identity(_ settings: Settings, logger: Logger) throws -> OwnIdentity? { nil }
+    package static func identity(
+        _ settings: Settings, sealing: Sealing?, now: @escaping @Sendable () -> Date, logger: Logger
+    ) throws -> OwnIdentity? { nil }
 }
 
 /// The keys of the program that signs tokens.
@@ -55,7 +57,20 @@ package struct Foundations: Sendable {
     package let verifier: TokenVerifier
     package let revocations: Revocations
     package let neighbours: Neighbours
+    /// API keys against access tokens; auth gives it its own tables to look into.
+    package let apiKeys: APIKeys
     let optionalDatabase: Database?
+    let optionalSealing: Sealing?
+
+    /// Encrypts what must be read back. Throws `ProgramHost.SettingsRefused` when no key is set.
+    package func sealing() throws -> Sealing {
+        guard let optionalSealing else {
+            throw ProgramHost.SettingsRefused(problems: [
+                "TRIONEX_SEALING_KEY must be set for \(service): base64 of 32 bytes (openssl rand -base64 32)"
+            ])
+        }
+        return optionalSealing
+    }
 
     /// This service's own schema. A program that says `usesDatabase = false` has none.
     package var database: Database {
@@ -96,17 +111,20 @@ package struct Assembly: Sendable {
     /// Run as long as the program; stopped after the server and before the clients.
     package var workers: [any Service]
     package var checks: [ReadinessCheck]
+    /// The objects that callers name by a UUID: who names another organization's is a security event.
+    package var owned: [OwnedObjects]
     /// Answers what no endpoint does: the gateway's proxy.
     package var fallback: (@Sendable (Request, EndpointContext) async throws -> Response)?
 
     package init(
         endpoints: [Endpoints], consumers: [Consumption] = [], workers: [any Service] = [], checks: [ReadinessCheck] = [],
-        fallback: (@Sendable (Request, EndpointContext) async throws -> Response)? = nil
+        owned: [OwnedObjects] = [], fallback: (@Sendable (Request, EndpointContext) async throws -> Response)? = nil
     ) {
         self.endpoints = endpoints
         self.consumers = consumers
         self.workers = workers
         self.checks = checks
+        self.owned = owned
         self.fallback = fallback
     }
 }

@@ -63,17 +63,22 @@ package final class ProgramHost: Sendable {
 
         let redis = Redis(common.redis, logger: log)
         let revocations = Revocations(redis: redis, now: now, logger: log)
-        let identity = try P.identity(read.own, logger: log)
+        let identity = try P.identity(read.own, sealing: common.sealing, now: now, logger: log)
         let verifier = TokenVerifier(
             source: identity.map { .keys($0.publicKeys) } ?? .init(setting: common.jwks), revocations: revocations, now: now, logger: log)
         let neighbours = Neighbours(
             addresses: common.neighbours,
             tokens: identity?.serviceToken
                 ?? Neighbours.tokensFromAuth(common.neighbours, service: P.name, secret: common.serviceSecret), now: now)
+        let apiKeys = APIKeys(neighbours: neighbours, now: now)
+        revocations.use { since in
+            let query = since.map { "?since=\(Timestamp.text($0))" } ?? ""
+            return try await neighbours.call(.get, .auth, "/internal/v1/revocations\(query)", as: RevocationList.self)
+        }
         let database = common.database.map { Database($0, service: P.name, logger: log, now: now) }
         foundations = Foundations(
             service: P.name, settings: common, logger: log, now: now, redis: redis, verifier: verifier, revocations: revocations,
-            neighbours: neighbours, optionalDatabase: database)
+            neighbours: neighbours, apiKeys: apiKeys, optionalDatabase: database, optionalSealing: common.sealing)
         let assembly = try P.assemble(read.own, foundations)
         endpoints = assembly.endpoints.flatMap(\.list)
 
@@ -99,10 +104,11 @@ package final class ProgramHost: Sendable {
         checks += assembly.checks
 
         let idempotency = database.map { Idempotency(database: $0, now: now) }
+        let watch = database.map { AccessWatch(service: P.name, database: $0, owned: assembly.owned, now: now, logger: log) }
+        if let watch { services.append(watch) }
         let router = EndpointRouter(
-            service: P.name, endpoints: endpoints, verifier: verifier, idempotency: idempotency, maxBodyBytes: common.http.maxBodyBytes,
-            now: now,
-            logger: log
+            service: P.name, endpoints: endpoints, verifier: verifier, apiKeys: apiKeys, idempotency: idempotency, watch: watch,
+            maxBodyBytes: common.http.maxBodyBytes, now: now, logger: log
         ).router()
         let document = try JSON.encode(OpenAPI.document(title: "Trionex \(P.name)", summary: P.summary, endpoints: endpoints))
         let operations = Operations(service: P.name, checks: checks, metrics: metrics, document: document)
