@@ -1,5 +1,5 @@
 package import Contracts
-import Foundation
+package import Foundation
 package import Logging
 package import ServiceKit
 
@@ -11,36 +11,28 @@ package enum Auth: Program {
     package static let summary = "Accounts, sign-in, sessions and tokens."
 
     /// Auth alone signs: it verifies with its own keys and makes its own service tokens.
-    package static func identity(_ settings: AuthSettings, logger: Logger) throws -> OwnIdentity? {
-        let keys = try KeyRing.open(settings.keyDirectory, logger: logger)
+    package static func identity(
+        _ settings: AuthSettings, sealing: Sealing?, now: @escaping @Sendable () -> Date, logger: Logger
+    ) throws -> OwnIdentity? {
+        let keys = try settings.keyRing(sealing, now: now, logger: logger)
         return OwnIdentity(
             publicKeys: { keys.publicKeys },
-            serviceToken: { try await keys.serviceToken(for: name, now: Date(), lifetime: settings.serviceTokenLifetime) })
+            serviceToken: { try await keys.serviceToken(for: name, now: now(), lifetime: settings.serviceTokenLifetime) })
     }
 
     package static func assemble(_ settings: AuthSettings, _ house: Foundations) throws -> Assembly {
-        let keys = try KeyRing.open(settings.keyDirectory, now: house.now, logger: house.logger)
-        let passwords = try PasswordHashing(
-            cost: settings.hashing, threads: HashingThreads(threads: settings.hashingThreads, limit: settings.hashingQueue))
-        let people = PeopleClient(neighbours: house.neighbours)
-        let sessions = Sessions(
-            database: house.database, keys: keys, revocations: house.revocations, accessLifetime: settings.accessLifetime,
-            refreshLifetime: settings.refreshLifetime, logger: house.logger)
-        let completion = RegistrationCompletion(database: house.database, people: people)
-        let registration = RegistrationRoutes(
-            database: house.database, passwords: passwords, completion: completion, sessions: sessions)
-        let signIn = SessionRoutes(
-            database: house.database, passwords: passwords, people: people, sessions: sessions, lockOut: settings.lockOut,
-            logger: house.logger)
+        let keys = try settings.keyRing(house.sealing(), now: house.now, logger: house.logger)
+        let accounts = try AccountsAndSessions(settings, house, keys: keys)
         let published = KeyRoutes(keys: keys, secret: house.settings.serviceSecret, lifetime: settings.serviceTokenLifetime)
+        let rights = KeysAndRights(settings, house, keys: keys, accounts: accounts)
+        let second = try FactorsAndPasskeys(settings, house, keys: keys, accounts: accounts)
+        let others = try SignInWithOthers(settings, house, people: accounts.people, gate: accounts.gate, routing: accounts.routing)
+        let provider = try OpenIDProvider(settings, house, keys: keys, accounts: accounts, ledger: rights.ledger)
         return Assembly(
-            endpoints: [registration.endpoints, signIn.endpoints] + published.endpoints,
-            workers: [
-                PendingRegistrations(
-                    database: house.database, completion: completion, age: settings.completionAge, now: house.now, logger: house.logger),
-                SessionHousekeeping(
-                    database: house.database, revocations: house.revocations, accessLifetime: settings.accessLifetime, now: house.now,
-                    logger: house.logger),
-            ])
+            endpoints: others.endpoints + accounts.endpoints + published.endpoints + rights.endpoints + second.endpoints
+                + provider.endpoints,
+            consumers: rights.consumers,
+            workers: accounts.workers + rights.workers + second.workers + provider.workers,
+            owned: [OwnedObjects("api_keys"), OwnedObjects("oauth_clients"), OwnedObjects("sso_connections")])
     }
 }

@@ -17,7 +17,11 @@ struct AuthStack: Sendable {
 
     static let secret = "the secret of the tests' platform"
     /// Cheap hashes: what a real one costs is the business of PasswordTests.
-    static let cheap = ["TRIONEX_AUTH_ARGON2_MEMORY_KIB": "64", "TRIONEX_AUTH_ARGON2_PASSES": "1", "TRIONEX_SERVICE_SECRET": secret]
+    /// All tests fail from one address: its range is shut in LockOutTests alone. Nobody takes letters: `LetterBox` reads them.
+    static let cheap = [
+        "TRIONEX_AUTH_ARGON2_MEMORY_KIB": "64", "TRIONEX_AUTH_ARGON2_PASSES": "1", "TRIONEX_SERVICE_SECRET": secret,
+        "TRIONEX_AUTH_LOCKOUT_NETWORK_FAILURES": "1000000", "TRIONEX_NOTIFICATIONS_URL": "http://127.0.0.1:1",
+    ]
     /// Shared by the tests that need no settings of their own.
     static let shared = Task { try await start() }
 
@@ -29,13 +33,20 @@ struct AuthStack: Sendable {
 
     private static func start() async throws -> AuthStack {
         let directory = NSTemporaryDirectory() + "trionex-auth-keys-\(UUID().uuidString)"
-        let keys = try KeyRing.open(directory, logger: .silent)
+        let keys = try KeyRing.open(directory, sealing: try await sealing(), logger: .silent)
         let jwks = directory + "/jwks.json"
         try keys.document.write(to: URL(filePath: jwks))
         let users = try await TestHost.start(Users.self, environment: ["TRIONEX_JWKS": jwks])
         let auth = try await TestHost.start(
             Auth.self, environment: cheap.merging(["TRIONEX_AUTH_KEY_DIRECTORY": directory, "TRIONEX_USERS_URL": users.url]) { $1 })
         return AuthStack(auth: auth, users: users, keys: keys, keyDirectory: directory)
+    }
+
+    /// What the programs of this test process seal with.
+    static func sealing() async throws -> Sealing {
+        let environment = try await TestServers.shared.value.environment(for: "auth")
+        guard let sealing = environment["TRIONEX_SEALING_KEY"].flatMap({ Sealing(keys: $0) }) else { throw Unexpected(answer: "no key") }
+        return sealing
     }
 
     /// Another auth on the same database, keys and users, with some settings different.

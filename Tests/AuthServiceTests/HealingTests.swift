@@ -160,7 +160,10 @@ import UsersService
         #expect(new.id == old.id)
         #expect(new.registration != old.registration)
         let house = stack.auth.host.foundations
-        let completion = RegistrationCompletion(database: house.database, people: PeopleClient(neighbours: house.neighbours))
+        let proofs = EmailProofs(
+            database: house.database, sealing: try house.sealing(), publicURL: "", verificationLifetime: 60, resetLifetime: 60)
+        let completion = RegistrationCompletion(
+            database: house.database, people: PeopleClient(neighbours: house.neighbours), proofs: proofs)
         await #expect(throws: AccountFailure.slugTaken) { _ = try await completion.askUsers(stale) }
         #expect(try await pending(newcomer, stack)?.registration == new.registration)
         #expect(try await stack.register(newcomer).user == new.id)

@@ -171,17 +171,6 @@ import UsersService
         #expect(try await stack.register(newcomer).status == 201)
     }
 
-    @Test("an invitation is refused plainly while invitations are not taken")
-    func invitation() async throws {
-        let stack = try await AuthStack.shared.value
-        let newcomer = Newcomer()
-        let response = try await stack.auth.client(token: nil).post(
-            "/api/v1/auth/register",
-            ["email": .string(newcomer.email), "password": .string(newcomer.password), "invitationToken": "abc"])
-        #expect(response.status == 400)
-        #expect(response.badFields == ["/invitationToken"])
-    }
-
     @Test("of many at once with one address, one registers")
     func race() async throws {
         let stack = try await AuthStack.shared.value

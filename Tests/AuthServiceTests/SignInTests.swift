@@ -94,7 +94,7 @@ import UsersService
     @Test("repeated failures lock an address for a while, known or unknown, and even the right password waits")
     func lockOut() async throws {
         let stack = try await AuthStack.shared.value
-        let host = try await stack.another(["TRIONEX_AUTH_LOCKOUT_FAILURES": "3", "TRIONEX_AUTH_LOCKOUT_FIRST_SECONDS": "2"])
+        let host = try await stack.another(["TRIONEX_AUTH_LOCKOUT_FAILURES": "3", "TRIONEX_AUTH_LOCKOUT_FIRST_SECONDS": "5"])
         let person = try await stack.register(at: host)
         let client = host.client(token: nil)
         for email in [person.newcomer.email, Newcomer().email] {

@@ -12,23 +12,38 @@ struct Sessions: Sendable {
     let keys: KeyRing
     let revocations: Revocations
     let accessLifetime: TimeInterval
-    let refreshLifetime: TimeInterval
+    let life: SessionLife
     let logger: Logger
 
-    /// Signs the person in. Announces the registration first where nobody has yet.
-    func open(for claims: PersonClaims, from request: PublicRequest, announcingRegistration: Bool = false) async throws -> SignedIn {
+    /// Opens a session. Announces the registration first where nobody has yet.
+    ///
+    /// - Parameters:
+    ///   - authenticatedAt: when the person proved who they are; nil: just now.
+    ///   - also: what is to be written with it, in the organization's transaction.
+    func open(
+        for claims: PersonClaims, methods: [String] = ["pwd"], from request: PublicRequest, risk: RiskAssessment? = nil,
+        authenticatedAt: Date? = nil, announcingRegistration: Bool = false,
+        also: @escaping @Sendable (Transaction, Session) throws -> Void = { _, _ in }
+    ) async throws -> SignedIn {
         let tenant = claims.organization.id
         let (session, loggedIn) = Session.open(
-            for: claims.userID, methods: ["pwd"], address: request.clientAddress, userAgent: request.userAgent, at: request.now,
-            lifetime: refreshLifetime)
+            for: claims.userID, methods: methods, address: request.clientAddress, userAgent: request.userAgent, risk: risk?.score ?? 0,
+            authenticatedAt: authenticatedAt, at: request.now, life: life)
         let token = RefreshToken.make(tenant: tenant, session: session.id)
         let caller = Caller(.person(claims.userID), tenant: tenant, session: session.id)
+        var changed: [String: JSONValue] = ["methods": .array(methods.map { .string($0) })]
+        if let risk {
+            changed["risk"] = .number(risk.score)
+            changed["signs"] = .array(risk.signs.map { .string($0.rawValue) })
+        }
+        let (noted, level) = (changed, risk?.level ?? "low")
         try await database.transaction(as: caller) { tx in
             if announcingRegistration { try Self.announce(claims, in: tx, request) }
             try SessionStore(tx: tx).insert(session)
             try RefreshTokenStore(tx: tx).insert(token, expiresAt: session.expiresAt)
+            try also(tx, session)
             try Outbox(tx).append(loggedIn)
-            try Audit(tx, request).record("auth.session.open", "session", session.id.description)
+            try Audit(tx, request).record("auth.session.open", "session", session.id.description, risk: level, changed: noted)
         }
         return try await answer(claims, session, token, now: request.now)
     }
@@ -58,14 +73,14 @@ struct Sessions: Sendable {
     func goOn(_ session: Session, with token: RefreshToken, _ claims: PersonClaims, _ request: PublicRequest) async throws -> SignedIn {
         let next = RefreshToken.make(tenant: token.tenant, session: token.session)
         let caller = Caller(.person(session.account), tenant: token.tenant, session: session.id)
-        let lifetime = refreshLifetime
+        let life = life
         let renewed: Session? = try await database.transaction(as: caller) { tx in
             let sessions = SessionStore(tx: tx), tokens = RefreshTokenStore(tx: tx)
             guard var session = try sessions.lock(token.session), session.isLive(at: request.now) else {
                 throw SessionFailure.badRefreshToken
             }
             guard try tokens.spend(token) else { return nil }
-            try session.use(at: request.now, lifetime: lifetime)
+            try session.use(at: request.now, life: life)
             try sessions.save(session)
             try tokens.insert(next, expiresAt: session.expiresAt)
             return session
@@ -96,9 +111,48 @@ struct Sessions: Sendable {
         }
         guard hasEnded else { return }
         Counter(label: "trionex_auth_sessions_ended_total", dimensions: [("reason", reason.rawValue)]).increment()
+        await announceEnd(of: [id], as: caller, at: request.now)
+    }
+
+    /// Ends every session of a person that was begun until then, in all organizations, but the one kept. Returns how many.
+    ///
+    /// What a crash leaves undone, `SessionHousekeeping` does for a change of password.
+    @discardableResult
+    func endAll(
+        of account: UserID, except kept: SessionID? = nil, begunUntil: Date, _ reason: Session.EndReason, at now: Date,
+        _ request: PublicRequest?
+    ) async throws -> Int {
+        let tenants = try await database.platform(PlatformWork("organizations of a person's sessions")) { tx in
+            try PlatformSessionStore(tx: tx).tenants(of: account)
+        }
+        var count = 0
+        for tenant in tenants {
+            let caller = Caller(.person(account), tenant: tenant, session: kept)
+            let ended = try await database.transaction(as: caller) { tx in
+                let sessions = SessionStore(tx: tx)
+                var ended: [SessionID] = []
+                for var session in try sessions.lockLive(of: account, before: begunUntil, except: kept) {
+                    guard let revoked = session.end(reason, at: now) else { continue }
+                    try sessions.save(session)
+                    try Outbox(tx).append(revoked)
+                    try Audit(tx, request).record(
+                        "auth.session.end", "session", session.id.description, changed: ["reason": .string(reason.rawValue)])
+                    ended.append(session.id)
+                }
+                return ended
+            }
+            guard !ended.isEmpty else { continue }
+            Counter(label: "trionex_auth_sessions_ended_total", dimensions: [("reason", reason.rawValue)]).increment(by: ended.count)
+            await announceEnd(of: ended, as: caller, at: now)
+            count += ended.count
+        }
+        return count
+    }
+
+    private func announceEnd(of ended: [SessionID], as caller: Caller, at now: Date) async {
         do {
-            try await revocations.revoke([id], tokensExpire: request.now.addingTimeInterval(accessLifetime))
-            try await database.execute(SessionStore.markPublished(id, at: request.now), as: caller)
+            try await revocations.revoke(ended.map { .session($0) }, at: now, tokensExpire: now.addingTimeInterval(max(accessLifetime, Impersonation.longest)))
+            try await database.execute(SessionStore.markPublished(ended, at: now), as: caller)
         } catch {
             logger.warning("an ended session is announced to the other programs later", metadata: ["reason": "\(error)"])
         }
@@ -109,7 +163,7 @@ struct Sessions: Sendable {
             AccessClaims(
                 user: claims.userID, session: session.id, tenant: claims.organization.id, roles: claims.roles,
                 permissions: claims.permissions, plan: claims.organization.plan, amr: session.methods, issuedAt: now,
-                lifetime: accessLifetime))
+                lifetime: accessLifetime, authTime: session.authenticatedAt))
         return SignedIn(claims, accessToken: access, refreshToken: token.text, expiresIn: Int(accessLifetime))
     }
 }

@@ -4,6 +4,8 @@ import Foundation
 /// A person's account: one on the whole platform, whatever organizations the person belongs to.
 struct Account: Sendable {
     enum Status: String, Sendable {
+        /// An id kept for an address that somebody was invited by: nobody can sign in with it.
+        case reserved
         /// Registered here, not yet known to users: nobody can sign in with it.
         case pending
         case active
@@ -11,11 +13,27 @@ struct Account: Sendable {
 
     let id: UserID
     let email: EmailAddress
-    /// Argon2id in the PHC string format.
-    let passwordHash: String
+    /// Argon2id in the PHC string format, or bcrypt until the first sign-in of somebody who came from elsewhere. Nil for a reserved
+    /// id, and for whoever signs in with others only.
+    let passwordHash: String?
     let status: Status
     /// What users is told; kept while the account is pending.
     let registration: RegistrationRequest?
+    let emailVerifiedAt: Date?
+
+    init(
+        id: UserID, email: EmailAddress, passwordHash: String?, status: Status, registration: RegistrationRequest? = nil,
+        emailVerifiedAt: Date? = nil
+    ) {
+        self.id = id
+        self.email = email
+        self.passwordHash = passwordHash
+        self.status = status
+        self.registration = registration
+        self.emailVerifiedAt = emailVerifiedAt
+    }
+
+    var isEmailVerified: Bool { emailVerifiedAt != nil }
 
     /// The fact that a registration is complete, once users has answered with the claims.
     static func registered(_ claims: PersonClaims) -> UserRegistered {
@@ -32,6 +50,31 @@ struct Account: Sendable {
     }
 }
 
+extension Account.Status {
+    /// What users is told of it.
+    var reservation: AccountReservation.Status {
+        switch self {
+        case .reserved: .reserved
+        case .pending: .pending
+        case .active: .active
+        }
+    }
+}
+
+extension RegistrationRequest {
+    /// Whether users found the invitation good: it goes to one address only, so whoever has it has the mailbox. Somebody whom users
+    /// knew before, from an earlier try without it, is in an organization of their own, and has proven nothing.
+    func provesMailbox(by claims: PersonClaims) -> Bool { invitationToken != nil && claims.organization.id != organizationID }
+}
+
+extension RegistrationRequest {
+    func with(invitationToken: String?, slug: Slug?) -> RegistrationRequest {
+        RegistrationRequest(
+            email: email, firstName: firstName, lastName: lastName, organizationID: organizationID, organizationName: organizationName,
+            organizationSlug: slug, gdprConsent: gdprConsent, marketingConsent: marketingConsent, invitationToken: invitationToken)
+    }
+}
+
 /// Refusals of accounts and of signing in.
 enum AccountFailure: String, Failure {
     case emailTaken = "email-taken"
@@ -43,11 +86,14 @@ enum AccountFailure: String, Failure {
     case organizationSuspended = "organization-suspended"
     case notAMember = "not-a-member"
     case wrongServiceSecret = "wrong-service-secret"
+    /// The password shown to change it.
+    case wrongPassword = "wrong-password"
+    case noPassword = "no-password"
 
     var kind: FailureKind {
         switch self {
-        case .emailTaken, .slugTaken, .registrationPending: .conflict
-        case .wrongCredentials, .wrongServiceSecret: .unauthenticated
+        case .emailTaken, .slugTaken, .registrationPending, .noPassword: .conflict
+        case .wrongCredentials, .wrongServiceSecret, .wrongPassword: .unauthenticated
         case .suspended, .organizationSuspended, .notAMember: .forbidden
         }
     }
@@ -62,6 +108,8 @@ enum AccountFailure: String, Failure {
         case .organizationSuspended: "This organization is suspended."
         case .notAMember: "You are not a member of this organization, or of any."
         case .wrongServiceSecret: "The service secret is wrong."
+        case .wrongPassword: "The current password is wrong."
+        case .noPassword: "This account has no password yet: set one with a reset link."
         }
     }
 }

@@ -1,11 +1,24 @@
 /// Passwords that attackers try first, as far as their length would let them pass (shorter ones are refused for it).
 ///
-/// From the published lists of the most frequent leaked passwords, and words of this product.
+/// From the published lists of the most frequent leaked passwords, and words of this product; a larger list comes from a file
+/// (`LeakedPasswords`).
 enum KnownBadPasswords {
     /// Compared without regard to case.
     static func contains(_ password: String) -> Bool {
         let lowered = password.lowercased()
-        return known.contains(lowered) || isOneCharacterRepeated(lowered) || isKeyboardRun(lowered)
+        return known.contains(lowered) || isOneCharacterRepeated(lowered) || isKeyboardRun(lowered) || isRepeatedPiece(lowered)
+    }
+
+    /// Longer ones are not among the first that are tried.
+    private static let longestRepetition = 24
+
+    /// `abcabcabcabc`, `1212121212`: one to four characters again and again.
+    private static func isRepeatedPiece(_ text: String) -> Bool {
+        let characters = Array(text)
+        guard characters.count <= longestRepetition else { return false }
+        return (1...4).contains { length in
+            characters.count > 2 * length && characters.indices.allSatisfy { characters[$0] == characters[$0 % length] }
+        }
     }
 
     private static func isOneCharacterRepeated(_ text: String) -> Bool { Set(text.unicodeScalars).count == 1 }

@@ -45,12 +45,13 @@ struct Password: Described, Decodable, Sendable, CustomStringConvertible, Custom
     /// The same characters typed on another keyboard are the same password (NFKC, as SP 800-63B asks).
     static func normalized(_ text: String) -> String { text.precomposedStringWithCompatibilityMapping }
 
-    /// Refuses what an attacker who knows the person would try first.
-    func refuseIfPersonal(_ words: [String?]) throws(ValidationFailure) {
+    func isOn(_ list: LeakedPasswords) -> Bool { list.contains(text) }
+
+    /// Whether little is left when the words are taken away.
+    func isMadeOf(_ words: [String]) -> Bool {
         let lowered = text.lowercased()
-        for word in words.compactMap({ $0 }) where word.lowercased() == lowered {
-            throw ValidationFailure("/password", "password-personal", "must not be your name, address or organization")
-        }
+        let rest = words.reduce(lowered) { $0.replacingOccurrences(of: $1, with: "") }
+        return rest != lowered && rest.filter { $0.isLetter || $0.isNumber }.count < PasswordPolicy.leastBeyondWords
     }
 
     var description: String { "[hidden]" }
@@ -66,6 +67,12 @@ struct PresentedSecret: Described, Decodable, Sendable, CustomStringConvertible,
     static var placeholder: PresentedSecret { PresentedSecret(text: "") }
 
     private init(text: String) { self.text = text }
+
+    /// Nil unless it has 1 to `maximumLength` characters.
+    init?(_ text: String) {
+        guard (1...Self.maximumLength).contains(text.unicodeScalars.count) else { return nil }
+        self.text = text
+    }
 
     init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()

@@ -1,6 +1,14 @@
 import Contracts
 import Foundation
 
+/// How long a session lives.
+struct SessionLife: Sendable, Equatable {
+    /// Without being used.
+    let idle: TimeInterval
+    /// However much it is used.
+    let absolute: TimeInterval
+}
+
 /// A sign-in on one device, in one organization, with its family of refresh tokens.
 struct Session: Sendable {
     enum EndReason: String, Sendable {
@@ -9,6 +17,18 @@ struct Session: Sendable {
         case refreshTokenReused = "refresh-token-reused"
         /// The person is no longer an active member of the organization.
         case membershipEnded = "membership-ended"
+        /// The person ended it from another device.
+        case ended
+        case passwordChanged = "password-changed"
+        case passwordReset = "password-reset"
+        /// An authorization code was shown twice: somebody has a copy.
+        case codeReplayed = "code-replayed"
+        /// The client gave its tokens back.
+        case revokedByClient = "revoked-by-client"
+        /// The person no longer allows the client what it was for.
+        case grantWithdrawn = "grant-withdrawn"
+        /// The client that it was for is no longer registered.
+        case clientRemoved = "client-removed"
     }
 
     static let maximumUserAgentLength = 512
@@ -17,37 +37,56 @@ struct Session: Sendable {
     let id: SessionID
     let account: UserID
     /// How the person proved who they are (RFC 8176), for the token's `amr`.
-    let methods: [String]
+    private(set) var methods: [String]
     let address: String?
     let userAgent: String?
+    let device: String?
+    /// 0 to 1, when it was opened.
+    let risk: Double
     let createdAt: Date
+    /// When the person last proved who they are: the token's `auth_time`.
+    private(set) var authenticatedAt: Date
+    /// The end of its absolute life; nil for one that was opened when there was none.
+    let endsAt: Date?
+    /// The platform admin who acts as the person in it.
+    let impersonation: Impersonation?
     private(set) var lastUsedAt: Date
     private(set) var expiresAt: Date
     private(set) var revokedAt: Date?
     private(set) var endReason: EndReason?
 
     init(
-        id: SessionID, account: UserID, methods: [String], address: String?, userAgent: String?, createdAt: Date, lastUsedAt: Date,
-        expiresAt: Date, revokedAt: Date?
+        id: SessionID, account: UserID, methods: [String], address: String?, userAgent: String?, device: String? = nil, risk: Double = 0,
+        createdAt: Date, authenticatedAt: Date? = nil, endsAt: Date? = nil, lastUsedAt: Date, expiresAt: Date, revokedAt: Date?,
+        impersonation: Impersonation? = nil
     ) {
         self.id = id
         self.account = account
         self.methods = methods
         self.address = address
         self.userAgent = userAgent
+        self.device = device
+        self.risk = risk
         self.createdAt = createdAt
+        self.authenticatedAt = authenticatedAt ?? createdAt
+        self.endsAt = endsAt
+        self.impersonation = impersonation
         self.lastUsedAt = lastUsedAt
         self.expiresAt = expiresAt
         self.revokedAt = revokedAt
     }
 
+    /// - Parameter authenticatedAt: when the person proved who they are; nil: just now.
     static func open(
-        for account: UserID, methods: [String], address: String?, userAgent: String?, at now: Date, lifetime: TimeInterval
+        for account: UserID, methods: [String], address: String?, userAgent: String?, risk: Double = 0, authenticatedAt: Date? = nil,
+        at now: Date, life: SessionLife
     ) -> (Session, UserLoggedIn) {
+        let endsAt = now.addingTimeInterval(life.absolute)
         let session = Session(
             id: .make(at: now), account: account, methods: methods, address: address.map { String($0.prefix(maximumAddressLength)) },
-            userAgent: userAgent.map { String($0.prefix(maximumUserAgentLength)) }, createdAt: now, lastUsedAt: now,
-            expiresAt: now.addingTimeInterval(lifetime), revokedAt: nil)
+            userAgent: userAgent.map { String($0.prefix(maximumUserAgentLength)) }, device: DeviceName(userAgent).description, risk: risk,
+            createdAt: now, authenticatedAt: authenticatedAt, endsAt: endsAt, lastUsedAt: now,
+            expiresAt: min(now.addingTimeInterval(life.idle), endsAt), revokedAt: nil)
         return (
             session,
             UserLoggedIn(userID: account, sessionID: session.id, address: session.address, userAgent: session.userAgent)
@@ -56,11 +95,18 @@ struct Session: Sendable {
 
     func isLive(at now: Date) -> Bool { revokedAt == nil && expiresAt > now }
 
-    /// A refresh: the session goes on for another lifetime.
-    mutating func use(at now: Date, lifetime: TimeInterval) throws(SessionFailure) {
+    /// A refresh: the session may rest again, but its life as a whole grows no longer.
+    mutating func use(at now: Date, life: SessionLife) throws(SessionFailure) {
         guard isLive(at: now) else { throw .ended }
         lastUsedAt = now
-        expiresAt = now.addingTimeInterval(lifetime)
+        expiresAt = min(now.addingTimeInterval(life.idle), endsAt ?? createdAt.addingTimeInterval(life.absolute))
+    }
+
+    /// The person has proved who they are once more, perhaps by further means.
+    mutating func authenticate(by added: [String], at now: Date) throws(SessionFailure) {
+        guard isLive(at: now) else { throw .ended }
+        methods += added.filter { !methods.contains($0) }
+        authenticatedAt = now
     }
 
     /// Nil when it had ended before: ending twice is announced once.

@@ -1,7 +1,19 @@
 import Contracts
 import Foundation
+import HTTPTypes
+import Hummingbird
+import Messaging
+import NIOCore
 import Postgres
 import ServiceKit
+
+/// Whether a registration is answered at once, or only by mail.
+enum RegistrationMode: String, Sendable, CaseIterable {
+    /// 201 with tokens, or 409 where the address has an account.
+    case open
+    /// 202 for known and unknown addresses alike; the account is made when the mailbox is proven.
+    case confirmed
+}
 
 /// `POST /api/v1/auth/register`.
 ///
@@ -11,8 +23,12 @@ import ServiceKit
 struct RegistrationRoutes {
     let database: Database
     let passwords: PasswordHashing
+    let policy: PasswordPolicy
     let completion: RegistrationCompletion
-    let sessions: Sessions
+    let gate: SignInGate
+    let proofs: EmailProofs
+    let mode: RegistrationMode
+    let publicURL: String
 
     var endpoints: Endpoints {
         Endpoints("auth") {
@@ -40,43 +56,68 @@ struct RegistrationRoutes {
         let consents: Consents?
     }
 
-    /// 409 when the address has an account, or the slug an organization; then nothing is left of it.
-    func register(_ request: PublicRequest, _ body: Registration) async throws -> Uncached<Created<SignedIn>> {
-        guard body.invitationToken == nil else {
-            throw ValidationFailure("/invitationToken", "not-supported", "invitations are not taken yet: leave it out")
+    /// 409 when the address has an account, or the slug an organization; then nothing is left of it. 202 when the mailbox is to be
+    /// proven first: always in the confirmed mode, else for an address that somebody keeps an invitation for.
+    func register(_ request: PublicRequest, _ body: Registration) async throws -> Uncached<RegistrationAnswer> {
+        try policy.check(
+            body.password,
+            about: [
+                body.email.rawValue, body.organization?.name.rawValue, body.firstName?.rawValue, body.lastName?.rawValue,
+                [body.firstName, body.lastName].compactMap { $0?.rawValue }.joined(separator: " "),
+            ])
+        let hash = try await passwords.hash(body.password.bytes)
+        if mode == .confirmed { return Uncached(try await sendProof(body, hash, request)) }
+        guard let account = try await begin(body, hash, now: request.now) else {
+            return Uncached(try await sendProof(body, hash, request))
         }
-        try body.password.refuseIfPersonal([
-            body.email.rawValue, String(body.email.rawValue.prefix { $0 != "@" }), body.organization?.name.rawValue,
-            [body.firstName, body.lastName].compactMap { $0?.rawValue }.joined(separator: " "),
-        ])
-        let account = try await begin(body, now: request.now)
         let claims = try await completion.askUsers(account)
-        let signedIn = try await sessions.open(for: claims, from: request, announcingRegistration: true)
-        try await completion.activate(account.id, at: request.now)
-        return Uncached(Created(signedIn, at: "/api/v1/users/\(account.id)"))
+        let answer = try await gate.finishRegistration(account, claims, request)
+        try await completion.activate(account, claims, request)
+        return Uncached(.registered(answer, at: "/api/v1/users/\(account.id)"))
     }
 
-    /// Keeps the address. Somebody who began before and shows the same password goes on where it was cut short.
-    private func begin(_ body: Registration, now: Date) async throws -> Account {
-        let hash = try await passwords.hash(body.password.bytes)
-        let fresh = Account(
-            id: .make(at: now), email: body.email, passwordHash: hash, status: .pending,
-            registration: request(body, organizationID: .make(at: now)))
-        let known = try await database.transaction(as: AccountStore.caller) { tx -> Account? in
+    /// Keeps the address. Somebody who began before and shows the same password goes on where it was cut short. Nil for an address
+    /// that is reserved, and that no invitation comes with: users may know more of its id than whoever registers should inherit.
+    private func begin(_ body: Registration, _ hash: String, now: Date) async throws -> Account? {
+        let registration = try proofs.sealed(request(body, organizationID: .make(at: now)))
+        let fresh = Account(id: .make(at: now), email: body.email, passwordHash: hash, status: .pending, registration: registration)
+        let (id, known) = try await database.transaction(as: AccountStore.caller) { tx -> (UserID?, Account?) in
             let accounts = AccountStore(tx: tx)
-            if try accounts.insertPending(fresh) { return nil }
-            return try accounts.find(body.email)
+            if let id = try accounts.insertPending(fresh, isProven: registration.invitationToken != nil) { return (id, nil) }
+            return (nil, try accounts.find(body.email))
         }
-        guard let known else { return fresh }
-        guard known.status == .pending, let earlier = known.registration,
+        if let id {
+            return Account(id: id, email: body.email, passwordHash: hash, status: .pending, registration: registration)
+        }
+        if known?.status == .reserved { return nil }
+        guard let known, known.status == .pending, let earlier = known.registration,
             try await passwords.verify(body.password.bytes, against: known.passwordHash)
         else { throw AccountFailure.emailTaken }
-        let again = request(body, organizationID: earlier.organizationID)
+        let again = try proofs.sealed(request(body, organizationID: earlier.organizationID))
         // The worker may have finished, or removed, the earlier one by now: then there is nothing to go on with.
         let replaced = try await database.execute(AccountStore.replaceRegistration(known.id, with: again), as: AccountStore.caller)
         guard replaced == 1 else { throw AccountFailure.registrationPending }
         return Account(
             id: known.id, email: known.email, passwordHash: known.passwordHash, status: .pending, registration: again)
+    }
+
+    /// A letter, to whoever has the mailbox: with a link that finishes the registration, or with the news that there is an account.
+    /// The answer, the statements and so the time are the same.
+    private func sendProof(_ body: Registration, _ hash: String, _ request: PublicRequest) async throws -> RegistrationAnswer {
+        let registration = self.request(body, organizationID: .make(at: request.now))
+        let (proofs, publicURL) = (proofs, publicURL)
+        try await database.transaction(as: AccountStore.caller) { tx in
+            let known = try AccountStore(tx: tx).find(body.email)
+            let isFree = known == nil || known?.status == .reserved
+            if isFree {
+                _ = try proofs.send(.register, to: body.email, .registration(passwordHash: hash, registration), in: tx)
+            } else {
+                try proofs.sendNotice(
+                    .register, to: body.email, "account-exists", ["link": publicURL], standingInFor: registration, in: tx)
+            }
+            try Audit(tx, request).record("auth.account.register", "account", nil, changed: ["outcome": "verification-required"])
+        }
+        return .verificationRequired
     }
 
     private func request(_ body: Registration, organizationID: TenantID) -> RegistrationRequest {
@@ -85,6 +126,33 @@ struct RegistrationRoutes {
             organizationName: body.organization?.name
                 ?? Account.personalOrganizationName(firstName: body.firstName, lastName: body.lastName, email: body.email),
             organizationSlug: body.organization?.slug, gdprConsent: body.consents?.gdpr ?? false,
-            marketingConsent: body.consents?.marketing ?? false)
+            marketingConsent: body.consents?.marketing ?? false, invitationToken: body.invitationToken?.text)
+    }
+}
+
+/// What registering answers: 201 with tokens, or 202 and a letter.
+enum RegistrationAnswer: EndpointResult {
+    /// Tokens, or what the organization that invited still demands.
+    case registered(SignInAnswer, at: String)
+    case verificationRequired
+
+    private struct Waiting: Encodable {
+        let status = "verification-required"
+    }
+
+    static var status: HTTPResponse.Status { .created }
+    static var bodySchema: NamedSchema? { SignInAnswer.bodySchema }
+
+    func response(to request: PublicRequest) throws -> Response {
+        switch self {
+        case .registered(let answer, let location):
+            var response = try answer.response(to: request)
+            response.status = .created
+            response.headers[.location] = location
+            return response
+        case .verificationRequired:
+            let body = ByteBuffer(bytes: try JSON.encode(Waiting()))
+            return Response(status: .accepted, headers: [.contentType: "application/json"], body: .init(byteBuffer: body))
+        }
     }
 }

@@ -2,6 +2,7 @@ import Contracts
 import Foundation
 import HTTPTypes
 import Hummingbird
+import NIOCore
 import ServiceKit
 
 /// The person, as auth answers.
@@ -11,8 +12,11 @@ struct PersonView: Codable, Sendable {
     let firstName: String?
     let lastName: String?
     let roles: [String]
+    /// Where it was looked up.
+    let emailVerified: Bool?
 
-    init(_ claims: PersonClaims) {
+    init(_ claims: PersonClaims, emailVerified: Bool? = nil) {
+        self.emailVerified = emailVerified
         id = claims.userID
         email = claims.email
         firstName = claims.firstName
@@ -39,7 +43,7 @@ struct OrganizationView: Codable, Sendable {
 }
 
 /// What registering, signing in and refreshing answer: who and where, and the tokens.
-struct SignedIn: View {
+struct SignedIn: EndpointResult, Codable {
     let user: PersonView
     let organization: OrganizationView
     let accessToken: String
@@ -47,6 +51,10 @@ struct SignedIn: View {
     let tokenType: String
     /// Seconds until the access token expires.
     let expiresIn: Int
+    /// The cookie by which the browser is known again, for the header.
+    var deviceCookie: String?
+
+    private enum CodingKeys: CodingKey { case user, organization, accessToken, refreshToken, tokenType, expiresIn }
 
     init(_ claims: PersonClaims, accessToken: String, refreshToken: String, expiresIn: Int) {
         user = PersonView(claims)
@@ -56,26 +64,52 @@ struct SignedIn: View {
         tokenType = "Bearer"
         self.expiresIn = expiresIn
     }
+
+    static var status: HTTPResponse.Status { .ok }
+    static var bodySchema: NamedSchema? { SchemaProbe.named(Self.self) }
+
+    func response(to request: PublicRequest) throws -> Response {
+        var headers: HTTPFields = [.contentType: "application/json"]
+        headers[.setCookie] = deviceCookie
+        return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: try JSON.encode(self))))
+    }
 }
 
-/// The session of the token that asks.
+/// A session, as its person sees it.
 struct SessionView: Codable, Sendable {
     let id: SessionID
+    /// The organization it is in.
+    let organization: TenantID
+    /// Whether it is the one that asks.
+    let current: Bool
     let address: String?
     let userAgent: String?
+    /// Such as `Firefox on Linux`.
+    let device: String?
     let methods: [String]
+    /// 0 as always, to 1, when it was opened.
+    let risk: Double
     let createdAt: Date
     let lastUsedAt: Date
     let expiresAt: Date
+    /// The platform admin who acts as you in it, and why.
+    let impersonatedBy: UserID?
+    let impersonationReason: String?
 
-    init(_ session: Session) {
+    init(_ session: Session, in tenant: TenantID, current: SessionID?) {
         id = session.id
+        organization = tenant
+        self.current = session.id == current
         address = session.address
         userAgent = session.userAgent
+        device = session.device
         methods = session.methods
+        risk = session.risk
         createdAt = session.createdAt
         lastUsedAt = session.lastUsedAt
         expiresAt = session.expiresAt
+        impersonatedBy = session.impersonation?.impersonator
+        impersonationReason = session.impersonation?.reason
     }
 }
 

@@ -6,13 +6,23 @@ import Postgres
 struct SessionStore {
     let tx: Transaction
 
-    private static let columns: SQL = "id, account_id, methods, address, user_agent, created_at, last_used_at, expires_at, revoked_at"
+    fileprivate static let columns: SQL =
+        """
+        id, account_id, methods, address, user_agent, device, risk, created_at, authenticated_at, ends_at, last_used_at, expires_at,
+        revoked_at, impersonator_id, impersonation_reason
+        """
 
-    private static func read(_ row: Row) throws -> Session {
+    fileprivate static func read(_ row: Row) throws -> Session {
         Session(
             id: try row("id"), account: try row("account_id"), methods: try row("methods"), address: try row("address"),
-            userAgent: try row("user_agent"), createdAt: try row("created_at"), lastUsedAt: try row("last_used_at"),
-            expiresAt: try row("expires_at"), revokedAt: try row("revoked_at"))
+            userAgent: try row("user_agent"), device: try row("device"), risk: try row("risk"), createdAt: try row("created_at"),
+            authenticatedAt: try row("authenticated_at"), endsAt: try row("ends_at"), lastUsedAt: try row("last_used_at"),
+            expiresAt: try row("expires_at"), revokedAt: try row("revoked_at"), impersonation: try impersonation(row))
+    }
+
+    private static func impersonation(_ row: Row) throws -> Impersonation? {
+        guard let impersonator: UserID = try row("impersonator_id") else { return nil }
+        return Impersonation(impersonator: impersonator, reason: try row("impersonation_reason"))
     }
 
     static func find(_ id: SessionID) -> Query<Session> {
@@ -26,19 +36,40 @@ struct SessionStore {
     func insert(_ session: Session) throws {
         try tx.execute(
             """
-            INSERT INTO sessions (tenant_id, id, account_id, methods, address, user_agent, created_at, last_used_at, expires_at)
+            INSERT INTO sessions (tenant_id, id, account_id, methods, address, user_agent, device, risk, created_at, authenticated_at,
+                                  ends_at, last_used_at, expires_at, impersonator_id, impersonation_reason)
             VALUES (\(tx.caller.tenant), \(session.id), \(session.account), \(session.methods), \(session.address), \(session.userAgent),
-                    \(session.createdAt), \(session.lastUsedAt), \(session.expiresAt))
+                    \(session.device), \(session.risk), \(session.createdAt), \(session.authenticatedAt), \(session.endsAt),
+                    \(session.lastUsedAt), \(session.expiresAt), \(session.impersonation?.impersonator),
+                    \(session.impersonation?.reason))
             """)
     }
 
     func save(_ session: Session) throws {
         try tx.execute(
             """
-            UPDATE sessions SET last_used_at = \(session.lastUsedAt), expires_at = \(session.expiresAt),
-                revoked_at = \(session.revokedAt), revocation_reason = COALESCE(\(session.endReason?.rawValue)::text, revocation_reason)
+            UPDATE sessions SET methods = \(session.methods), authenticated_at = \(session.authenticatedAt),
+                last_used_at = \(session.lastUsedAt), expires_at = \(session.expiresAt), revoked_at = \(session.revokedAt),
+                revocation_reason = COALESCE(\(session.endReason?.rawValue)::text, revocation_reason)
             WHERE id = \(session.id)
             """)
+    }
+
+    /// The live ones of one person, begun before then, but the one kept.
+    func lockLive(of account: UserID, before: Date, except kept: SessionID?) throws -> [Session] {
+        let exception: SQL = kept.map { " AND id <> \($0)" } ?? .empty
+        return try tx.query(
+            Query(
+                """
+                SELECT \(fragment: Self.columns) FROM sessions
+                WHERE account_id = \(account) AND revoked_at IS NULL AND expires_at > \(tx.now)
+                    AND created_at <= \(before)\(fragment: exception)
+                ORDER BY id FOR UPDATE
+                """, Self.read))
+    }
+
+    static func markPublished(_ ids: [SessionID], at now: Date) -> SQL {
+        "UPDATE sessions SET revocation_published_at = \(now) WHERE id = ANY(\(ids))"
     }
 
     static func markPublished(_ id: SessionID, at now: Date) -> SQL {
@@ -54,6 +85,54 @@ struct PlatformSessionStore {
         let tenant: TenantID
         let id: SessionID
         let revokedAt: Date
+    }
+
+    struct Placed: Sendable {
+        let tenant: TenantID
+        let session: Session
+    }
+
+    /// The live sessions of one person in all organizations, the latest first.
+    func live(of account: UserID, after: (Date, UUID)?, limit: Int) throws -> [Placed] {
+        let position: SQL = after.map { " AND (created_at, id) < (\($0.0), \($0.1))" } ?? .empty
+        return try tx.query(
+            Query(
+                """
+                SELECT tenant_id, \(fragment: SessionStore.columns) FROM sessions
+                WHERE account_id = \(account) AND revoked_at IS NULL AND expires_at > \(tx.now)\(fragment: position)
+                ORDER BY created_at DESC, id DESC LIMIT \(limit)
+                """
+            ) { row in
+                Placed(tenant: try row("tenant_id"), session: try SessionStore.read(row))
+            })
+    }
+
+    /// The organization of one of a person's live sessions.
+    func tenant(of id: SessionID, of account: UserID) throws -> TenantID? {
+        try tx.first(
+            Query(
+                """
+                SELECT tenant_id FROM sessions
+                WHERE id = \(id) AND account_id = \(account) AND revoked_at IS NULL AND expires_at > \(tx.now)
+                """, column: "tenant_id"))
+    }
+
+    /// The organizations in which a person has live sessions.
+    func tenants(of account: UserID) throws -> [TenantID] {
+        try tx.query(
+            Query(
+                "SELECT DISTINCT tenant_id FROM sessions WHERE account_id = \(account) AND revoked_at IS NULL AND expires_at > \(tx.now)",
+                column: "tenant_id"))
+    }
+
+    /// The ranges of addresses are made of these: where an account was used from lately, in whatever organization.
+    func addresses(of account: UserID, since: Date) throws -> [String] {
+        try tx.query(
+            Query(
+                """
+                SELECT DISTINCT address FROM sessions
+                WHERE account_id = \(account) AND address IS NOT NULL AND (created_at > \(since) OR last_used_at > \(since)) LIMIT 100
+                """, column: "address"))
     }
 
     /// Ended sessions that not every program has been told of.

@@ -39,7 +39,7 @@ struct PendingRegistrations: Service {
                 let claims = try await completion.askUsers(account)
                 let caller = Caller(.person(account.id), tenant: claims.organization.id)
                 try await database.transaction(as: caller) { tx in try Sessions.announce(claims, in: tx, nil) }
-                try await completion.activate(account.id, at: now)
+                try await completion.activate(account, claims, nil)
                 logger.notice("a registration that was cut short is complete", metadata: ["userId": "person:\(account.id)"])
             } catch let failure as any Failure {
                 logger.warning(

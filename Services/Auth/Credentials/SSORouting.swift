@@ -1,0 +1,31 @@
+import Contracts
+import Foundation
+import Postgres
+import ServiceKit
+
+/// Which way in people of an e-mail domain have. Everything here depends on the domain alone, never on whether somebody has an account.
+struct SSORouting: Sendable {
+    let database: Database
+    let organizations: SSOOrganizations
+
+    struct Route: Sendable {
+        let tenant: TenantID
+        let connection: SSOConnection
+    }
+
+    /// The connection of the organization that owns the domain; nil when none does, or it has none for it. Anybody can write a domain
+    /// into a connection of theirs: only the owner's counts.
+    func route(for domain: DomainName) async throws -> Route? {
+        let spoken = try await database.platform(PlatformWork("connections of a domain")) { tx in
+            try PlatformSSOStore(tx: tx).isSpokenFor(domain)
+        }
+        guard spoken, let owner = try await organizations.owner(of: domain) else { return nil }
+        let serving = try await database.first(SSOConnectionStore.serving(domain), as: .anonymous(in: owner))
+        return serving.map { Route(tenant: owner, connection: $0) }
+    }
+
+    /// For every way in with a password: throws `SSOFailure.required` when the organization that owns the domain lets nobody in that way.
+    func refusePassword(for email: EmailAddress) async throws {
+        if let route = try await route(for: email.domain), route.connection.settings.enforced { throw SSOFailure.required }
+    }
+}
