@@ -54,6 +54,18 @@ struct Company: Sendable {
         return try await owner().post("/api/v1/users", .object(body))
     }
 
+    /// As a platform admin would.
+    func setSeats(_ seats: Int) async throws {
+        try await host.database.execute("UPDATE organizations SET max_users = \(seats)", as: .service(.users, for: tenant.id))
+    }
+
+    var path: String { "/api/v1/organizations/\(tenant.id)" }
+
+    /// What the newest letter to an address says, opened with the key of the tests.
+    func letter(to email: String) async throws -> Letter {
+        try await host.letter(to: email, of: tenant.id)
+    }
+
     func events() async throws -> [(type: String, payload: JSONValue)] {
         try await host.outbox(tenant.id).filter { $0.type != AuditEntryRecorded.type }
     }
@@ -66,4 +78,41 @@ struct Company: Sendable {
 struct Unexpected: Error, CustomStringConvertible {
     let answer: String
     var description: String { "unexpected answer: \(answer)" }
+}
+
+extension TestHost {
+    /// The newest letter to an address that waits in an organization's letters.
+    func letter(to email: String, of tenant: TenantID) async throws -> Letter {
+        let sealing = try host.foundations.sealing()
+        let rows = try await database.query(
+            Query("SELECT id, sealed FROM letters ORDER BY id DESC") { row in SealedLetter(id: try row("id"), sealed: try row("sealed")) },
+            as: .service(.users, for: tenant))
+        for row in rows {
+            let plain = try sealing.open(row.sealed, context: "letter \(row.id.uuidString.lowercased())")
+            if let letter = try JSON.decode(Letter?.self, from: plain), letter.to == email { return letter }
+        }
+        throw Unexpected(answer: "no letter to \(email)")
+    }
+
+    private struct SealedLetter: Sendable {
+        let id: UUID
+        let sealed: Data
+    }
+}
+
+extension Letter {
+    /// The token behind the link.
+    var token: String { String(data["link"]?.split(separator: "=").last ?? "") }
+}
+
+extension TestPerson {
+    /// A client whose token says that the person proved who they are just now, or some time ago.
+    func recent(at host: TestHost, roles: [String]? = nil, ago: TimeInterval = 1) async throws -> TestClient {
+        let now = Date()
+        return host.client(
+            token: try await TestKeys.sign(
+                AccessClaims(
+                    user: id, session: session, tenant: tenant, roles: roles ?? self.roles, permissions: permissions, plan: "starter",
+                    amr: ["pwd"], issuedAt: now, lifetime: 900, authTime: now.addingTimeInterval(-ago))))
+    }
 }

@@ -130,6 +130,7 @@ import UsersService
         // The stranger is a member of nothing, and so may change nobody: that a member of another organization finds nobody to
         // change is held above.
         let changes: Set<String> = Set(["PUT", "PATCH", "DELETE"].map { "\($0) /api/v1/users/{id}" })
+            .union(["POST /api/v1/users/{id}/reset-password"])
         #expect(changes.isSubset(of: company.host.endpoints.map(\.label)))
         for object in [id, company.tenant.id.description] {
             try await EndpointSweep.check(

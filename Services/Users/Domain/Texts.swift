@@ -52,6 +52,32 @@ struct LanguageTag: ValidatedText {
     }
 }
 
+/// A day of the calendar, as RFC 3339 writes it: `2030-12-31`.
+struct CalendarDate: ValidatedText {
+    let rawValue: String
+    init(checked: String) { rawValue = checked }
+    static var schema: Schema { .string(format: "date", pattern: #"^\d{4}-\d{2}-\d{2}$"#) }
+
+    static func check(_ text: String) throws(TextProblem) -> String {
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false).map { part in
+            part.utf8.allSatisfy { (48...57).contains($0) } ? Int(part) : nil
+        }
+        let widths = text.split(separator: "-", omittingEmptySubsequences: false).map(\.utf8.count)
+        guard widths == [4, 2, 2], let year = parts[0], let month = parts[1], let day = parts[2], (1900...9999).contains(year),
+            (1...12).contains(month), (1...days(month, year)).contains(day)
+        else { throw TextProblem("invalid-date", "must be a day such as 2030-12-31") }
+        return text
+    }
+
+    private static func days(_ month: Int, _ year: Int) -> Int {
+        switch month {
+        case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
+        case 4, 6, 9, 11: 30
+        default: 31
+        }
+    }
+}
+
 extension UInt8 {
     fileprivate var isLetterOrDigit: Bool { (48...57).contains(self) || (65...90).contains(self) || (97...122).contains(self) }
 }

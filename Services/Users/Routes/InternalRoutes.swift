@@ -11,48 +11,57 @@ struct InternalRoutes {
     var endpoints: [Endpoints] {
         [
             Endpoints("/internal/v1/registrations") {
-                Endpoint.put(":userID", "Make a person and their organization", may: .service, register)
+                Endpoint.put(
+                    ":userID", "Make a person and their organization, or let them join the one that invited", may: .service, register)
             },
             Endpoints("/internal/v1/people") {
                 Endpoint.get(":userID/claims", "What a token may say of a person", may: .service, claims)
             },
             Endpoints("/internal/v1/organizations") {
                 Endpoint.get("by-slug/:slug", "The organization of a slug", may: .service, organization)
+                Endpoint.get("by-domain/:domain", "The organization that has verified a domain", may: .service, domainOwner)
+                Endpoint.put(":id/members/:userID", "Let somebody join who proved who they are elsewhere", may: .service, admit)
             },
         ]
     }
 
+    // MARK: - Registration
+
     /// May be repeated: the same person answers with the same claims, and nothing is changed or announced again.
     func register(_ request: CallerRequest, _ body: RegistrationRequest) async throws -> PersonClaims {
         let user = try request.path("userID", as: UserID.self)
+        let newcomer = Joining.Newcomer(
+            account: user, email: body.email, firstName: body.firstName, lastName: body.lastName, gdprConsent: body.gdprConsent,
+            marketingConsent: body.marketingConsent)
+        if let text = body.invitationToken { return try await join(text, newcomer, request) }
         let slug = try Self.checked(body.organizationSlug)
         let caller = Caller(.person(user), tenant: body.organizationID)
         return try await database.transaction(as: caller) { tx in
             if let known = try tx.first(MembershipStore.of(user)) { return try known.claims() }
-            let organizations = OrganizationStore(tx: tx)
-            let candidates = slug.map { [$0] } ?? OrganizationSlug.candidates(for: body.organizationName, id: body.organizationID)
-            for candidate in candidates {
-                guard let organization = try organizations.insert(body.organizationName, candidate) else { continue }
-                return try Self.found(organization, user, body, in: tx, request.http)
+            do {
+                return try Joining(tx: tx, request: request.http).found(body.organizationName, slug: slug, owner: newcomer).claims()
+            } catch let failure as OrganizationFailure {
+                // The same registration, at the same moment, from another process: it has just been committed.
+                if let known = try tx.first(MembershipStore.of(user)) { return try known.claims() }
+                throw failure
             }
-            // The same registration, at the same moment, from another process: it has just been committed.
-            if let known = try tx.first(MembershipStore.of(user)) { return try known.claims() }
-            let idIsTaken = try tx.first(OrganizationStore.find(body.organizationID)) != nil
-            throw idIsTaken ? OrganizationFailure.exists : OrganizationFailure.slugTaken
         }
     }
 
-    private static func found(
-        _ organization: Organization, _ user: UserID, _ body: RegistrationRequest, in tx: Transaction, _ request: PublicRequest
-    ) throws -> PersonClaims {
-        var profile = Profile(firstName: body.firstName, lastName: body.lastName)
-        profile.marketingConsent = body.marketingConsent
-        let person = Person(
-            new: user, email: body.email, profile: profile, role: .owner, status: .active, gdprConsent: body.gdprConsent, at: tx.now)
-        try PersonStore(tx: tx).insert(person)
-        try Outbox(tx).append([organization.created(by: user), person.created, person.added])
-        try Audit(tx, request).record("users.organization.create", "organization", organization.id.description)
-        return try Membership(person: person, organization: organization).claims()
+    /// Every refusal is one of the token, so that auth can hand it on as it is.
+    private func join(_ text: String, _ newcomer: Joining.Newcomer, _ request: CallerRequest) async throws -> PersonClaims {
+        do {
+            guard let token = InvitationToken(text) else { throw InvitationFailure.notFound }
+            return try await database.transaction(as: Caller(.person(newcomer.account), tenant: token.tenant)) { tx in
+                do {
+                    return try Joining(tx: tx, request: request.http).accept(token, newcomer).claims()
+                } catch ResourceFailure.notFound {
+                    throw InvitationFailure.notFound
+                }
+            }
+        } catch let failure as InvitationFailure {
+            throw ValidationFailure("/invitationToken", failure.code, failure.detail ?? "is not good")
+        }
     }
 
     private static func checked(_ slug: Slug?) throws(ValidationFailure) -> OrganizationSlug? {
@@ -64,6 +73,20 @@ struct InternalRoutes {
         }
     }
 
+    /// May be repeated: who is a member keeps the role they have.
+    func admit(_ request: CallerRequest, _ body: MembershipRequest) async throws -> PersonClaims {
+        let user = try request.path("userID", as: UserID.self), id = try request.path("id", as: TenantID.self)
+        guard let name = RoleName(rawValue: body.role), name != .owner else {
+            throw ValidationFailure("/role", "invalid-role", "must be a role of the organization, and not owner")
+        }
+        let newcomer = Joining.Newcomer(account: user, email: body.email, firstName: body.firstName, lastName: body.lastName)
+        return try await database.transaction(as: Caller(.person(user), tenant: id)) { tx in
+            try Joining(tx: tx, request: request.http).admit(newcomer, as: try RoleStore(tx: tx).granted(name)).claims()
+        }
+    }
+
+    // MARK: - Claims
+
     struct ClaimsQuery: Decodable, Sendable {
         /// Id or slug. Without it, the organization that the person has belonged to longest.
         let organization: Label?
@@ -73,15 +96,19 @@ struct InternalRoutes {
     func claims(_ request: CallerRequest, _ query: ClaimsQuery) async throws -> PersonClaims {
         let user = try request.path("userID", as: UserID.self)
         let named = query.organization?.rawValue
+        async let isSuperadmin = database.first(PlatformAdminStore.isOne(user), as: PlatformAdminStore.caller)
+        let memberships: [Membership]
         if let id = named.flatMap({ TenantID($0) }) {
-            let memberships = try await database.query(MembershipStore.of(user), as: .service(.users, for: id))
-            return try Membership.claims(from: memberships)
+            memberships = try await database.query(MembershipStore.of(user), as: .service(.users, for: id))
+        } else {
+            memberships = try await database.platform(PlatformWork("memberships at sign-in")) { tx in
+                try tx.query(MembershipStore.of(user, slug: named))
+            }
         }
-        let memberships = try await database.platform(PlatformWork("memberships at sign-in")) { tx in
-            try tx.query(MembershipStore.of(user, slug: named))
-        }
-        return try Membership.claims(from: memberships)
+        return try Membership.claims(from: memberships, isSuperadmin: try await isSuperadmin ?? false)
     }
+
+    // MARK: - Organizations
 
     func organization(_ request: CallerRequest) async throws -> OrganizationReference {
         let slug = try request.path("slug", as: String.self)
@@ -89,6 +116,16 @@ struct InternalRoutes {
             try tx.first(MembershipStore.organization(slug: slug))
         }
         guard let found else { throw ResourceFailure.notFound }
-        return OrganizationReference(id: found.id, slug: found.slug.rawValue, status: found.status)
+        return OrganizationReference(id: found.id, slug: found.slug.rawValue, status: found.status.rawValue)
+    }
+
+    func domainOwner(_ request: CallerRequest) async throws -> DomainOwner {
+        let text = try request.path("domain", as: String.self)
+        guard let domain = DomainName(rawValue: text) else { throw ResourceFailure.notFound }
+        let found = try await database.platform(PlatformWork("organization of a domain")) { tx in
+            try tx.first(MembershipStore.organization(domain: domain.rawValue))
+        }
+        guard let found else { throw ResourceFailure.notFound }
+        return DomainOwner(organization: found.id, slug: found.slug.rawValue)
     }
 }

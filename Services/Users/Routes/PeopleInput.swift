@@ -5,19 +5,55 @@ import ServiceKit
 enum PeopleSort: String, Sendable, Codable, CaseIterable {
     case newestFirst = "-createdAt"
     case oldestFirst = "createdAt"
+    case email
+    case emailDescending = "-email"
+
+    var order: PersonStore.Order {
+        switch self {
+        case .newestFirst: .newestFirst
+        case .oldestFirst: .oldestFirst
+        case .email: .email
+        case .emailDescending: .emailDescending
+        }
+    }
+
+    /// Where the page after a person begins.
+    func cursor(after person: Person) -> Cursor {
+        switch self {
+        case .newestFirst, .oldestFirst: Cursor(time: person.createdAt, id: person.id.uuid)
+        case .email, .emailDescending: Cursor(["email", person.email.rawValue])
+        }
+    }
+
+    /// Throws when the cursor is of another list, or of this one in another order.
+    func position(of cursor: Cursor) throws(ValidationFailure) -> PersonStore.Position {
+        switch self {
+        case .newestFirst, .oldestFirst:
+            if let (time, id) = cursor.timeAndID { return .time(time, id) }
+        case .email, .emailDescending:
+            if cursor.keys.count == 2, cursor.keys[0] == "email" { return .email(cursor.keys[1]) }
+        }
+        throw ValidationFailure("?cursor", "invalid-cursor", "must be a nextCursor of an earlier answer")
+    }
 }
 
 struct PeopleQuery: Decodable, Sendable {
     let limit: PageLimit?
     let cursor: Cursor?
     let sort: PeopleSort?
-    let role: Role?
+    let role: RoleName?
     let status: PersonStatus?
-    /// A part of the address or the name.
+    /// A part of the address, the name or the company.
     let q: Label?
+    let email: EmailAddress?
+    let company: Name?
+    let createdFrom: Date?
+    let createdBefore: Date?
 
     var filter: PersonStore.Filter {
-        PersonStore.Filter(role: role, status: status, text: q?.rawValue, oldestFirst: sort == .oldestFirst)
+        PersonStore.Filter(
+            role: role, status: status, text: q?.rawValue, email: email, company: company, createdFrom: createdFrom,
+            createdBefore: createdBefore)
     }
 }
 
@@ -31,17 +67,20 @@ struct UserDraft: Decodable, Sendable {
     let email: EmailAddress
     let firstName: Name?
     let lastName: Name?
-    let role: Role?
+    let role: RoleName?
     let company: Name?
     let jobTitle: Name?
     let phone: PhoneNumber?
     let timezone: TimeZoneName?
     let language: LanguageTag?
+    let dataRetentionUntil: CalendarDate?
+    /// A few words in the letter that invites them.
+    let message: InvitationMessage?
 
     var profile: Profile {
         Profile(
             firstName: firstName, lastName: lastName, company: company, jobTitle: jobTitle, phone: phone, timezone: timezone ?? .utc,
-            language: language ?? .english)
+            language: language ?? .english, dataRetentionUntil: dataRetentionUntil)
     }
 }
 
@@ -55,13 +94,15 @@ struct UserReplacement: Decodable, Sendable {
     let timezone: TimeZoneName?
     let language: LanguageTag?
     let marketingConsent: Bool?
-    let role: Role?
+    let dataRetentionUntil: CalendarDate?
+    let role: RoleName?
     let status: SettableStatus?
 
     func profile(replacing old: Profile) -> Profile {
         Profile(
             firstName: firstName, lastName: lastName, company: company, jobTitle: jobTitle, phone: phone, timezone: timezone ?? .utc,
-            language: language ?? .english, marketingConsent: marketingConsent ?? old.marketingConsent)
+            language: language ?? .english, marketingConsent: marketingConsent ?? old.marketingConsent,
+            dataRetentionUntil: dataRetentionUntil)
     }
 }
 
@@ -82,7 +123,8 @@ struct ProfilePatch: Decodable, Sendable {
             company: company.applied(to: profile.company), jobTitle: jobTitle.applied(to: profile.jobTitle),
             phone: phone.applied(to: profile.phone), timezone: timezone.applied(to: profile.timezone) ?? .utc,
             language: language.applied(to: profile.language) ?? .english,
-            marketingConsent: marketingConsent.applied(to: profile.marketingConsent) ?? false)
+            marketingConsent: marketingConsent.applied(to: profile.marketingConsent) ?? false,
+            dataRetentionUntil: profile.dataRetentionUntil)
     }
 }
 
@@ -96,16 +138,21 @@ struct UserPatch: Decodable, Sendable {
     let timezone: Change<TimeZoneName>
     let language: Change<LanguageTag>
     let marketingConsent: Change<Bool>
-    let role: Change<Role>
+    /// The organization's business, not the person's.
+    let dataRetentionUntil: Change<CalendarDate>
+    let role: Change<RoleName>
     let status: Change<SettableStatus>
 
-    var profile: ProfilePatch {
-        ProfilePatch(
+    func profile(of person: Person) -> Profile {
+        let own = ProfilePatch(
             firstName: firstName, lastName: lastName, company: company, jobTitle: jobTitle, phone: phone, timezone: timezone,
             language: language, marketingConsent: marketingConsent)
+        var profile = own.applied(to: person.profile)
+        profile.dataRetentionUntil = dataRetentionUntil.applied(to: profile.dataRetentionUntil)
+        return profile
     }
 
-    func role(of person: Person) throws(ValidationFailure) -> Role {
+    func role(of person: Person) throws(ValidationFailure) -> RoleName {
         guard let role = role.applied(to: person.role) else { throw ValidationFailure("/role", "null", "must not be null") }
         return role
     }
@@ -120,5 +167,5 @@ struct UserPatch: Decodable, Sendable {
 }
 
 struct MemberPatch: Decodable, Sendable {
-    let role: Role
+    let role: RoleName
 }

@@ -13,7 +13,7 @@ struct UserView: View {
     let email: String
     let firstName: String?
     let lastName: String?
-    let role: Role
+    let role: String
     let status: PersonStatus
     let company: String?
     let jobTitle: String?
@@ -21,6 +21,7 @@ struct UserView: View {
     let timezone: String
     let language: String
     let consents: Consents
+    let dataRetentionUntil: String?
     let createdAt: Date
     let updatedAt: Date
     let version: Int
@@ -32,7 +33,7 @@ struct UserView: View {
         email = person.email.rawValue
         firstName = person.profile.firstName?.rawValue
         lastName = person.profile.lastName?.rawValue
-        role = person.role
+        role = person.role.rawValue
         status = person.status
         company = person.profile.company?.rawValue
         jobTitle = person.profile.jobTitle?.rawValue
@@ -40,6 +41,7 @@ struct UserView: View {
         timezone = person.profile.timezone.rawValue
         language = person.profile.language.rawValue
         consents = Consents(gdpr: person.gdprConsent, marketing: person.profile.marketingConsent)
+        dataRetentionUntil = person.profile.dataRetentionUntil?.rawValue
         createdAt = person.createdAt
         updatedAt = person.updatedAt
         version = person.version
@@ -52,7 +54,7 @@ struct MemberView: View {
     let email: String
     let firstName: String?
     let lastName: String?
-    let role: Role
+    let role: String
     let status: PersonStatus
     let joinedAt: Date
     let version: Int
@@ -64,55 +66,18 @@ struct MemberView: View {
         email = person.email.rawValue
         firstName = person.profile.firstName?.rawValue
         lastName = person.profile.lastName?.rawValue
-        role = person.role
+        role = person.role.rawValue
         status = person.status
         joinedAt = person.createdAt
         version = person.version
     }
 }
 
-struct OrganizationView: View {
-    let id: TenantID
-    let name: String
-    let slug: String
-    let domain: String?
-    let status: Organization.Status
-    let plan: String
-    let maxUsers: Int
-    let storageLimitGb: Int
-    let trialEndsAt: Date?
-    let dataResidency: String
-    let createdAt: Date
-    let updatedAt: Date
-    let version: Int
-    /// The caller's role in it, in the list of their organizations.
-    let role: Role?
-
-    var entityTag: EntityTag? { EntityTag(version: version) }
-
-    init(_ organization: Organization, role: Role? = nil) {
-        id = organization.id
-        name = organization.name.rawValue
-        slug = organization.slug.rawValue
-        domain = organization.domain
-        status = organization.status
-        plan = organization.plan
-        maxUsers = organization.maxUsers
-        storageLimitGb = organization.storageLimitGB
-        trialEndsAt = organization.trialEndsAt
-        dataResidency = organization.dataResidency
-        createdAt = organization.createdAt
-        updatedAt = organization.updatedAt
-        version = organization.version
-        self.role = role
-    }
+/// What was set in motion for somebody who cannot sign in.
+struct PasswordResetView: View {
+    let userId: UserID
 }
 
-/// `GET /internal/v1/organizations/by-slug/{slug}`.
-struct OrganizationReference: View {
-    let id: TenantID
-    let slug: String
-    let status: Organization.Status
-}
-
+extension OrganizationReference: View {}
 extension PersonClaims: View {}
+extension DomainOwner: View {}
