@@ -9,6 +9,7 @@ package struct GatewaySettings: ServiceSettings {
         let anonymous: LimitPolicy
         let signIn: LimitPolicy
         let uploads: LimitPolicy
+        let badKeys: LimitPolicy
         /// Whether a sign-in that succeeded stays counted.
         let countsSuccessfulSignIns: Bool
     }
@@ -47,6 +48,10 @@ package struct GatewaySettings: ServiceSettings {
             uploads: LimitPolicy(
                 name: "uploads",
                 quota: reader.integer("LIMIT_UPLOADS_PER_MINUTE", default: 10, in: 1...1_000_000, "Uploads of one principal"),
+                window: 60),
+            badKeys: LimitPolicy(
+                name: "bad-keys",
+                quota: reader.integer("LIMIT_BAD_KEYS_PER_MINUTE", default: 20, in: 1...1_000_000, "Wrong API keys from one address"),
                 window: 60),
             countsSuccessfulSignIns: reader.flag("LIMIT_SIGN_IN_COUNTS_SUCCESS", default: true, "Whether sign-ins that succeed count too"))
         upstream = Upstream(

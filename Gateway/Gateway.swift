@@ -22,16 +22,20 @@ package enum Gateway: Program {
             logger: logger)
         let mayAsk = house.settings.serviceSecret != nil
         if !mayAsk {
-            logger.notice("TRIONEX_SERVICE_SECRET is not set: X-Tenant-Slug and subdomains are not held against the token")
+            logger.notice("TRIONEX_SERVICE_SECRET is not set: X-Tenant-Slug and subdomains are not held against the token, and API keys go on to the services")
         }
+        let reports = SecurityReports(neighbours: house.neighbours, logger: logger)
         let door = Door(
-            settings: settings, routing: routing, identification: Identification(verifier: house.verifier),
+            settings: settings, routing: routing,
+            identification: Identification(
+                verifier: house.verifier, apiKeys: mayAsk ? house.apiKeys : nil,
+                guesses: KeyGuesses(policy: settings.limits.badKeys, now: house.now)),
             allowance: Allowance(limits: settings.limits, limiter: RateLimiter(redis: house.redis, now: house.now, logger: logger)),
             agreement: TenantAgreement(
-                directory: mayAsk ? TenantDirectory(neighbours: house.neighbours, now: house.now) : nil, logger: logger),
+                directory: mayAsk ? TenantDirectory(neighbours: house.neighbours, now: house.now) : nil, reports: reports, logger: logger),
             documents: documents, forwarder: forwarder, pages: OwnPages(documents: documents), logger: logger)
         return Assembly(
-            endpoints: [], workers: [forwarder, documents],
+            endpoints: [], workers: [forwarder, documents, reports],
             // The gateway is ready without them: it says 503 for each that is away, and serves the others.
             checks: routing.services.map { service in
                 ReadinessCheck(service.rawValue, required: false) {

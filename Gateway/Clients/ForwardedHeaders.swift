@@ -1,5 +1,6 @@
 import HTTPTypes
 import NIOHTTP1
+import ServiceKit
 
 /// Which header fields go through the gateway, and which end here.
 enum ForwardedHeaders {
@@ -27,6 +28,10 @@ enum ForwardedHeaders {
         let requestID: String
         let traceParent: String?
         let host: String?
+        /// Takes the place of the client's own credentials: an API key ends here.
+        let token: String?
+        /// Where the gateway cannot exchange keys, the services do.
+        let keepsKeys: Bool
     }
 
     static func request(_ fields: HTTPFields, origin: Origin) -> HTTPHeaders {
@@ -37,14 +42,20 @@ enum ForwardedHeaders {
             guard !hopByHop.contains(name), !named.contains(name), !trusted.contains(name),
                 !trustedPrefixes.contains(where: { name.hasPrefix($0) })
             else { continue }
+            if !origin.keepsKeys, isKey(field, name) || (origin.token != nil && name == "authorization") { continue }
             headers.add(name: field.name.rawName, value: field.value)
         }
+        if let token = origin.token { headers.add(name: "Authorization", value: "Bearer \(token)") }
         headers.add(name: "X-Request-Id", value: origin.requestID)
         headers.add(name: "X-Forwarded-For", value: origin.client.text)
         headers.add(name: "X-Forwarded-Proto", value: origin.client.isEncrypted ? "https" : "http")
         if let host = origin.host { headers.add(name: "X-Forwarded-Host", value: host) }
         if let traceParent = origin.traceParent { headers.add(name: "traceparent", value: traceParent) }
         return headers
+    }
+
+    private static func isKey(_ field: HTTPField, _ name: String) -> Bool {
+        name == "x-api-key" || (name == "authorization" && APIKeys.isKey(field.value.dropFirst(7)))
     }
 
     static func response(_ headers: HTTPHeaders) -> HTTPFields {

@@ -54,20 +54,25 @@ final class ServiceDocuments: Service {
     func run() async throws {
         await cancelWhenGracefulShutdown { [self] in
             while !Task.isCancelled {
-                await refresh()
-                let isComplete = routing.services.allSatisfy(answers)
-                try? await Task.sleep(for: isComplete ? interval : min(interval, Self.eagerInterval))
+                await refresh(routing.services)
+                let next = ContinuousClock.now + interval
+                // Those that are not there yet are looked for more often than those that are.
+                while ContinuousClock.now < next, !Task.isCancelled {
+                    let missing = routing.services.filter { !answers($0) }
+                    try? await Task.sleep(for: missing.isEmpty ? interval : min(interval, Self.eagerInterval))
+                    if !missing.isEmpty, ContinuousClock.now < next { await refresh(missing) }
+                }
             }
         }
     }
 
-    func refresh() async {
+    private func refresh(_ services: [ServiceName]) async {
         let found = await withTaskGroup(of: (ServiceName, JSONValue?).self) { group in
-            for service in routing.services { group.addTask { [self] in (service, await fetch(service)) } }
+            for service in services { group.addTask { [self] in (service, await fetch(service)) } }
             return await group.reduce(into: [ServiceName: JSONValue]()) { $0[$1.0] = $1.1 }
         }
         let changed = state.withLock { state in
-            state.answering = Set(found.keys)
+            state.answering = state.answering.subtracting(services).union(found.keys)
             let changed = found.filter { state.documents[$0.key] != $0.value }
             state.documents.merge(changed) { _, new in new }
             for (service, document) in changed { state.indexes[service] = OperationIndex(document: document) }

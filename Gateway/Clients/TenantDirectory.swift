@@ -4,16 +4,15 @@ import HTTPTypes
 import ServiceKit
 import Synchronization
 
-/// Which organization a slug names: asked of users, remembered for a while.
+/// Which organization a slug names, and whether it is open: asked of users, remembered for a while.
 final class TenantDirectory: Sendable {
     static let maximumEntries = 10_000
-    /// Seconds for which an answer is remembered, and for which "there is none" is.
-    static let lifetime: TimeInterval = 60
-    static let absenceLifetime: TimeInterval = 10
+    /// Seconds for which an answer is remembered: "active", and "there is none" or "suspended".
+    static let lifetime: TimeInterval = 15
+    static let refusalLifetime: TimeInterval = 3
 
-    private struct Organization: Decodable { let id: TenantID }
     private struct Entry {
-        let tenant: TenantID?
+        let organization: OrganizationReference?
         let expires: Date
     }
 
@@ -27,24 +26,28 @@ final class TenantDirectory: Sendable {
     }
 
     /// Nil when there is no such organization. Throws `DependencyFailure` when users cannot be asked.
-    func tenant(slug text: String) async throws -> TenantID? {
+    func organization(slug text: String) async throws -> OrganizationReference? {
         guard let slug = Slug(rawValue: text.lowercased()) else { return nil }
         let now = now()
-        if let known = entries.withLock({ $0[slug.rawValue] }), known.expires > now { return known.tenant }
-        var tenant: TenantID?
+        if let known = entries.withLock({ $0[slug.rawValue] }), known.expires > now { return known.organization }
+        var found: OrganizationReference?
         do {
-            tenant = try await neighbours.call(
-                .get, .users, "/internal/v1/organizations/by-slug/\(slug)", as: Organization.self
-            ).id
+            found = try await neighbours.call(
+                .get, .users, "/internal/v1/organizations/by-slug/\(slug)", as: OrganizationReference.self)
         } catch let refusal as RemoteFailure where refusal.status == 404 {
-            tenant = nil
+            found = nil
         }
-        let entry = Entry(tenant: tenant, expires: now.addingTimeInterval(tenant == nil ? Self.absenceLifetime : Self.lifetime))
+        let entry = Entry(
+            organization: found, expires: now.addingTimeInterval(found?.isActive == true ? Self.lifetime : Self.refusalLifetime))
         entries.withLock { entries in
             if entries.count >= Self.maximumEntries { entries = entries.filter { $0.value.expires > now } }
             if entries.count >= Self.maximumEntries { entries = [:] }
             entries[slug.rawValue] = entry
         }
-        return tenant
+        return found
     }
+}
+
+extension OrganizationReference {
+    var isActive: Bool { status == "active" }
 }

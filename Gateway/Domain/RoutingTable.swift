@@ -21,8 +21,8 @@ struct RoutingTable: Sendable {
         (
             .users,
             [
-                "/api/v1/users", "/api/v1/organizations", "/api/v1/consents", "/api/v1/privacy", "/api/v1/audit-logs", "/api/v1/flags",
-                "/api/v1/billing", "/ofrep", "/scim",
+                "/api/v1/users", "/api/v1/organizations", "/api/v1/invitations", "/api/v1/platform", "/api/v1/consents", "/api/v1/privacy",
+                "/api/v1/audit-logs", "/api/v1/flags", "/api/v1/billing", "/ofrep", "/scim",
             ]
         ),
         (.content, ["/api/v1/content", "/api/v1/products", "/api/v1/solutions", "/api/v1/services"]),

@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import ServiceKit
 
 /// What every answer carries, whoever made it.
 enum AnswerHeaders {

@@ -52,13 +52,19 @@ struct Door: Sendable {
         let operation = documents.operation(service, method: request.method.rawValue, path: path)
         context.name(action: operation?.label ?? "\(request.method.rawValue) (\(service))")
 
-        let caller = try await identify(&passage, service, context)
+        let identity = try await identify(&passage, service, isPublic: operation?.isPublic == true, context)
+        let caller = identity?.caller
         let isUpload = service == .files && request.method == .post
         try await take(allowance.charges(for: caller, client: passage.client, isUpload: isUpload), &passage)
-        if let operation, !operation.isPublic, caller == nil, !identification.hasOtherCredentials(request) {
+        if let operation, !operation.isPublic, caller == nil, !hasOtherCredentials(request) {
             throw AccessFailure.notSignedIn
         }
-        if let caller { try await agreement.check(request, caller, domain: settings.publicDomain, context) }
+        if let caller, operation?.isPublic != true {
+            try await agreement.check(passage, caller, domain: settings.publicDomain, context)
+        } else {
+            try await agreement.check(request, settings.publicDomain)
+        }
+        passage.exchanged = identity?.exchanged
 
         var body = try await takeBody(request, limit: service == .files ? settings.maxFileBytes : settings.maxBodyBytes)
         guard path.segments == Allowance.signInPath, request.method == .post else {
@@ -72,16 +78,28 @@ struct Door: Sendable {
         return response
     }
 
-    /// A token that is none of ours is counted against its address, so that guessing is limited too.
-    private func identify(_ passage: inout Passage, _ service: ServiceName, _ context: EndpointContext) async throws -> Caller? {
+    /// A token or key that is none of ours is counted against its address, so that guessing is limited too. Where anybody may call, a
+    /// credential names whose allowance is used, and a bad one is taken no notice of: an expired token must not keep somebody from signing in.
+    private func identify(
+        _ passage: inout Passage, _ service: ServiceName, isPublic: Bool, _ context: EndpointContext
+    ) async throws -> Identification.Identity? {
         do {
-            let caller = try await identification.caller(of: passage.request, for: service)
-            if let caller { context.identify(caller) }
-            return caller
+            let credential = try Identification.credential(of: passage.request, for: service)
+            // Auth is not asked about a key where nobody needs one.
+            if isPublic, case .apiKey = credential { return nil }
+            let identity = try await identification.identity(credential, passage.client)
+            if let identity { context.identify(identity.caller) }
+            return identity
         } catch {
+            if isPublic { return nil }
             try await take(allowance.charges(for: nil, client: passage.client, isUpload: false), &passage)
             throw error
         }
+    }
+
+    /// Credentials that only the service itself can judge: an OAuth client's, or a key that the gateway cannot exchange.
+    private func hasOtherCredentials(_ request: Request) -> Bool {
+        request.headers[.authorization] != nil || (request.headers[.apiKey] != nil && identification.apiKeys == nil)
     }
 
     private func take(_ charges: [LimitCharge], _ passage: inout Passage) async throws {
@@ -119,7 +137,7 @@ struct Door: Sendable {
             passage.request.headers,
             origin: .init(
                 client: passage.client, requestID: passage.requestID, traceParent: ServiceContext.current?.traceParent?.text,
-                host: passage.request.head.authority))
+                host: passage.request.head.authority, token: passage.exchanged, keepsKeys: identification.apiKeys == nil))
         let outgoing = Forwarder.Outgoing(
             method: passage.request.method, target: passage.request.uri.string, headers: headers, body: body)
         return try await forwarder.forward(outgoing, to: service)
@@ -156,6 +174,8 @@ struct Passage: Sendable {
     let requestID: String
     let client: ClientAddress
     var limits: [LimitState] = []
+    /// The token that goes on in place of an API key.
+    var exchanged: String?
 
     init(request: Request, requestID: String, settings: GatewaySettings, peer: String?) {
         self.request = request
@@ -169,9 +189,7 @@ struct Passage: Sendable {
 extension HTTPField.Name {
     static let forwardedProto = HTTPField.Name("X-Forwarded-Proto")!
     static let tenantSlug = HTTPField.Name("X-Tenant-Slug")!
-    static let apiKey = HTTPField.Name("X-API-Key")!
     static let rateLimit = HTTPField.Name("RateLimit")!
     static let rateLimitPolicy = HTTPField.Name("RateLimit-Policy")!
     static let frameOptions = HTTPField.Name("X-Frame-Options")!
-    static let referrerPolicy = HTTPField.Name("Referrer-Policy")!
 }

@@ -18,6 +18,7 @@ package enum Assistant: Program {
         let conversations = ConversationRoutes(database: house.database)
         return Assembly(
             endpoints: [chat.endpoints, conversations.endpoints],
-            consumers: [Consumption("knowledge", LearnPublished(), LearnUpdated(), ForgetUnpublished(), ForgetDeleted())])
+            consumers: [Consumption("knowledge", LearnPublished(), LearnUpdated(), ForgetUnpublished(), ForgetDeleted())],
+            owned: [OwnedObjects("conversations")])
     }
 }

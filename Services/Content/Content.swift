@@ -8,9 +8,11 @@ package enum Content: Program {
     package static let summary = "Articles: drafts, revisions, publication."
 
     package static func assemble(_ settings: ContentSettings, _ house: Foundations) throws -> Assembly {
-        Assembly(endpoints: [
-            ArticleRoutes(database: house.database, settings: settings).endpoints,
-            RevisionRoutes(database: house.database).endpoints,
-        ])
+        Assembly(
+            endpoints: [
+                ArticleRoutes(database: house.database, settings: settings).endpoints,
+                RevisionRoutes(database: house.database).endpoints,
+            ],
+            owned: [OwnedObjects("articles")])
     }
 }

@@ -25,6 +25,6 @@ package enum Files: Program {
             database: house.database, storage: storage, now: house.now, pause: settings.sweepPause, logger: house.logger)
         return Assembly(
             endpoints: [routes.endpoints], workers: [sweep],
-            checks: [ReadinessCheck("storage", required: true) { try await storage.ping() }])
+            checks: [ReadinessCheck("storage", required: true) { try await storage.ping() }], owned: [OwnedObjects("files")])
     }
 }

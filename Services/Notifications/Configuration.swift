@@ -7,6 +7,10 @@ package struct NotificationsSettings: ServiceSettings {
     let schedule: RetrySchedule
     /// Mails sent at once, each on a thread and a connection of its own.
     let senders: Int
+    /// The same for letters, which do not wait for mails.
+    let letterSenders: Int
+    /// Nil: no short messages.
+    let sms: SMSSettings?
 
     package init(_ reader: inout SettingsReader) {
         let url = reader.text("SMTP_URL", default: "smtp://127.0.0.1:2525", "The mail server, smtp:// or smtps://[user:password@]host:port")
@@ -20,6 +24,9 @@ package struct NotificationsSettings: ServiceSettings {
                 reader.integer("NOTIFICATIONS_RETRY_SECONDS", default: 2, in: 1...3_600, "Seconds before a mail is tried again, growing")),
             maxAttempts: reader.integer("NOTIFICATIONS_MAX_ATTEMPTS", default: 12, in: 1...50, "Tries before a mail has failed"))
         senders = reader.integer("NOTIFICATIONS_SENDERS", default: 4, in: 1...64, "Mails sent at once")
+        letterSenders = reader.integer(
+            "NOTIFICATIONS_LETTER_SENDERS", default: 2, in: 1...64, "Letters (codes, links, warnings) sent at once over each channel")
+        sms = SMSSettings.read(&reader)
         sender = MailSender(from)
         if sender == nil { reader.refuse("TRIONEX_SMTP_FROM must be an e-mail address, or a name and an address in angle brackets") }
         do throws(SMTPSettings.Refused) {

@@ -33,7 +33,7 @@ struct EventTests {
             ])
         #expect(audit.allSatisfy { $0["actor"].string == "person:\(room.tenant.editor.id)" })
         #expect(audit.allSatisfy { $0["resourceID"] == article["id"] })
-        #expect(audit[2]["changed"]["title"] == ["from": "First", "to": "Second"])
+        #expect(audit[2]["previous"]["title"] == "First" && audit[2]["changed"]["title"] == "Second")
         #expect(audit[2]["changed"]["slug"].isNull)
     }
 

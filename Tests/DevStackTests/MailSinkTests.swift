@@ -95,11 +95,19 @@ import Testing
 
     @Test("Other requests are refused with the status that fits")
     func refusals() async throws {
-        let store = try MailStore(directory: nil)
-        #expect(MailHTTPHandler.answer("POST /messages HTTP/1.1", store: store).status == "405 Method Not Allowed")
-        #expect(MailHTTPHandler.answer("GET /elsewhere HTTP/1.1", store: store).status == "404 Not Found")
-        #expect(MailHTTPHandler.answer("hello", store: store).status == "400 Bad Request")
-        #expect(MailHTTPHandler.answer("", store: store).status == "400 Bad Request")
+        let sink = try await MailSink.start()
+        #expect(try await get("/elsewhere", sink).status == 404)
+        var post = HTTPClientRequest(url: sink.httpURL + "/messages")
+        post.method = .POST
+        #expect(try await HTTPClient.shared.execute(post, timeout: .seconds(10)).status.code == 405)
+        for (text, status) in [("hello\r\n\r\n", "400"), ("\r\n\r\n", "400"), (String(repeating: "x", count: 9_000), "431")] {
+            guard case .refused(let refused) = SinkRequest.read(Array(text.utf8)) else {
+                Issue.record("\(status) is refused")
+                continue
+            }
+            #expect(refused.hasPrefix(status))
+        }
+        await sink.stop()
     }
 }
 

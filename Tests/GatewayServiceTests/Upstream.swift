@@ -4,6 +4,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import NIOFoundationCompat
+import ServiceKit
 import ServiceLifecycle
 import Synchronization
 import TestKit
@@ -25,10 +26,14 @@ final class Upstream: Sendable {
         private let requests = Mutex<[String]>([])
         private let bytes = Mutex(0)
         private let gate = Mutex(true)
+        private let refusedKeys = Mutex<Set<String>>([])
         var list: [String] { requests.withLock { $0 } }
         var receivedBytes: Int { bytes.withLock { $0 } }
         func note(_ request: String) { requests.withLock { $0.append(request) } }
         func note(bytes count: Int) { bytes.withLock { $0 += count } }
+        /// API keys that auth no longer takes.
+        func refuse(_ key: String) { refusedKeys.withLock { _ = $0.insert(key) } }
+        func refuses(_ key: String) -> Bool { refusedKeys.withLock { $0.contains(key) } }
         var isReading: Bool { gate.withLock { $0 } }
         func setReading(_ reads: Bool) { gate.withLock { $0 = reads } }
     }
@@ -67,7 +72,16 @@ final class Upstream: Sendable {
             return json(["token": "of-the-gateway", "expiresAt": .string(Timestamp.text(Date().addingTimeInterval(600)))])
         case let path where path.hasPrefix("/internal/v1/organizations/by-slug/"):
             guard let id = UUID(uuidString: String(path.split(separator: "/").last ?? "")) else { return json([:], status: .notFound) }
-            return json(["id": .string(id.uuidString.lowercased())])
+            // An organization whose id ends so is suspended.
+            let isSuspended = id.uuidString.hasSuffix("0BAD")
+            return json([
+                "id": .string(id.uuidString.lowercased()), "slug": .string(id.uuidString.lowercased()),
+                "status": isSuspended ? "suspended" : "active",
+            ])
+        case "/internal/v1/api-keys/exchange": return try await exchange(request, seen)
+        case "/internal/v1/security-events":
+            seen.note("security-event \(String(buffer: try await request.body.collect(upTo: 65_536)))")
+            return Response(status: .noContent)
         case "/api/v1/content/slow":
             try await Task.sleep(for: .seconds(20))
             return Response(status: .ok)
@@ -97,6 +111,22 @@ final class Upstream: Sendable {
                 ])
         default: return try await describe(request, name, seen)
         }
+    }
+
+    /// A key that is `trx_key.<id of the key>.<id of its organization>` is good, for reading.
+    private static func exchange(_ request: Request, _ seen: Seen) async throws -> Response {
+        seen.note("exchange")
+        let body = try JSON.decode(JSONValue.self, from: Data(buffer: try await request.body.collect(upTo: 65_536)))
+        let text = body["key"].string ?? "", parts = text.split(separator: ".").map(String.init)
+        guard parts.count == 3, let key = APIKeyID(parts[1]), let tenant = TenantID(parts[2]), !seen.refuses(text) else {
+            return json(["type": "/problems/bad-api-key", "title": "Bad api key", "status": 401], status: .unauthorized)
+        }
+        let claims = AccessClaims(
+            user: UserID.make(), session: nil, tenant: tenant, roles: [], permissions: ["*:read"], plan: "starter", amr: ["key"],
+            issuedAt: Date(), lifetime: 90, apiKey: key)
+        return json([
+            "token": .string(try await TestKeys.sign(claims)), "expiresAt": .string(Timestamp.text(Date().addingTimeInterval(90))),
+        ])
     }
 
     private static func describe(_ request: Request, _ name: String, _ seen: Seen) async throws -> Response {

@@ -42,7 +42,7 @@ struct ChatRoutes {
         }
         let exchange = Exchange(
             database: database, provider: provider, prompt: ChatPrompt(earlier: earlier, question: body.message.rawValue, model: model),
-            question: body.message, conversation: body.conversationId, user: user, caller: request.caller, now: now)
+            question: body.message, conversation: body.conversationId, user: user, request: request, now: now)
         guard body.stream == true else { return Either(try await exchange.run { _ in }) }
         return Either(stream: EventStream(exchange: exchange, request: request.http, logger: logger).response())
     }
@@ -57,8 +57,10 @@ struct Exchange: Sendable {
     /// Nil for a new one.
     let conversation: ConversationID?
     let user: UserID
-    let caller: Caller
+    let request: CallerRequest
     let now: @Sendable () -> Date
+
+    private var caller: Caller { request.caller }
 
     func run(_ write: (String) async throws -> Void) async throws -> ChatView {
         let start = ContinuousClock.now
@@ -83,7 +85,7 @@ struct Exchange: Sendable {
     private func keep(_ answer: ChatAnswer, took milliseconds: Int) async throws -> ChatView {
         let now = now()
         let message = MessageID.make(at: now)
-        let (question, known, user) = (question, conversation, user)
+        let (question, known, user, request) = (question, conversation, user, request.http)
         let id = try await database.transaction(as: caller) { tx in
             let store = ConversationStore(tx: tx)
             let outbox = Outbox(tx)
@@ -101,6 +103,10 @@ struct Exchange: Sendable {
             try store.insert(asked)
             try store.insert(answered)
             try outbox.append(event)
+            // That something was asked, of which conversation; what was said is the person's own.
+            try Audit(tx, address: request.clientAddress, userAgent: request.userAgent, requestID: request.requestID).record(
+                known == nil ? "assistant.conversation.start" : "assistant.conversation.continue", "conversation",
+                conversation.id.description)
             return conversation.id
         }
         Counter(

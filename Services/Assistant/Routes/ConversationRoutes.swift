@@ -52,15 +52,12 @@ struct ConversationRoutes {
     func delete(_ request: CallerRequest) async throws -> NoContent {
         let user = try request.user()
         let id = try request.path("id", as: ConversationID.self)
-        let entry = AuditEntryRecorded(
-            action: "assistant.conversation.delete", resourceType: "conversation", resourceID: id.description,
-            actor: request.caller.principalText, outcome: "allowed", riskLevel: "low", address: request.clientAddress,
-            userAgent: request.userAgent, changed: [:])
         try await database.transaction(as: request.caller) { tx in
             let store = ConversationStore(tx: tx)
             try request.requireMatch(EntityTag(updatedAt: try store.lock(id, of: user).updatedAt))
             try store.delete(id)
-            try Outbox(tx).append(entry)
+            try Audit(tx, address: request.clientAddress, userAgent: request.userAgent, requestID: request.requestID)
+                .record("assistant.conversation.delete", "conversation", id.description)
         }
         return NoContent()
     }
@@ -81,6 +78,8 @@ struct ConversationRoutes {
             try store.save(conversation)
             try Outbox(tx).append(
                 FeedbackGiven(conversationID: id, messageID: message, rating: feedback.rating, comment: feedback.comment))
+            try Audit(tx, address: request.clientAddress, userAgent: request.userAgent, requestID: request.requestID)
+                .record("assistant.feedback.give", "message", message.description, changed: ["rating": .integer(feedback.rating)])
         }
         return FeedbackView(conversationId: id, messageId: message, rating: feedback.rating, comment: feedback.comment)
     }

@@ -15,32 +15,25 @@ struct ArticleFields: Equatable, Sendable {
     var canonicalURL: WebAddress?
     var ogImage: WebAddress?
 
-    /// What the audit trail keeps of an edit: each changed field with its old and new value. Of the content only the sizes,
-    /// because the revision has the text.
-    func changes(to new: ArticleFields) -> [String: JSONValue] {
-        func pair(_ old: JSONValue, _ new: JSONValue) -> JSONValue? {
-            old == new ? nil : .object(["from": old, "to": new])
-        }
-        func pair(_ old: String?, _ new: String?) -> JSONValue? {
-            pair(old.map(JSONValue.string) ?? .null, new.map(JSONValue.string) ?? .null)
-        }
-        var changes: [String: JSONValue] = [:]
-        changes["title"] = pair(title.rawValue, new.title.rawValue)
-        changes["slug"] = pair(slug.rawValue, new.slug.rawValue)
-        if content != new.content {
-            changes["contentBytes"] = .object([
-                "from": .integer(content.rawValue.utf8.count), "to": .integer(new.content.rawValue.utf8.count),
-            ])
-        }
-        changes["excerpt"] = pair(excerpt?.rawValue, new.excerpt?.rawValue)
-        changes["category"] = pair(category?.rawValue, new.category?.rawValue)
-        changes["tags"] = pair(.array(tags.texts.map(JSONValue.string)), .array(new.tags.texts.map(JSONValue.string)))
-        changes["featured"] = pair(.bool(featured), .bool(new.featured))
-        changes["metaTitle"] = pair(metaTitle?.rawValue, new.metaTitle?.rawValue)
-        changes["metaDescription"] = pair(metaDescription?.rawValue, new.metaDescription?.rawValue)
-        changes["canonicalUrl"] = pair(canonicalURL?.rawValue, new.canonicalURL?.rawValue)
-        changes["ogImage"] = pair(ogImage?.rawValue, new.ogImage?.rawValue)
-        return changes
+    /// What the audit log keeps of an edit: of each changed field the old and the new value. Of the content only the sizes, because
+    /// the revision has the text.
+    func changes(to new: ArticleFields) -> (was: [String: JSONValue], changed: [String: JSONValue]) {
+        let (old, now) = (audited, new.audited)
+        var names = Set(old.keys.filter { old[$0] != now[$0] })
+        // Another text may be as long as the one before.
+        if content != new.content { names.insert("contentBytes") }
+        return (old.filter { names.contains($0.key) }, now.filter { names.contains($0.key) })
+    }
+
+    private var audited: [String: JSONValue] {
+        func text(_ value: String?) -> JSONValue { value.map(JSONValue.string) ?? .null }
+        return [
+            "title": .string(title.rawValue), "slug": .string(slug.rawValue), "contentBytes": .integer(content.rawValue.utf8.count),
+            "excerpt": text(excerpt?.rawValue), "category": text(category?.rawValue),
+            "tags": .array(tags.texts.map(JSONValue.string)), "featured": .bool(featured), "metaTitle": text(metaTitle?.rawValue),
+            "metaDescription": text(metaDescription?.rawValue), "canonicalUrl": text(canonicalURL?.rawValue),
+            "ogImage": text(ogImage?.rawValue),
+        ]
     }
 }
 

@@ -51,7 +51,9 @@ struct ArticleRoutes: Sendable {
             for slug in slugs {
                 let (article, created) = Article.write(.make(at: tx.now), draft.fields(slug: slug), by: author, at: tx.now)
                 guard try articles.insert(article) else { continue }
-                try announce(created, .create, request, tx)
+                try announce(
+                    created, .create, request, tx,
+                    changed: ["title": .string(article.fields.title.rawValue), "slug": .string(article.fields.slug.rawValue)])
                 return ArticleView(article)
             }
             throw ArticleFailure.slugTaken
@@ -78,7 +80,8 @@ struct ArticleRoutes: Sendable {
             guard let updated = article.edit(new, at: tx.now) else { return ArticleView(article) }
             try RevisionStore(tx: tx, kept: settings.revisionsKept).keep(article.id)
             try ArticleStore(tx).save(article)
-            try announce(updated, .update, request, tx, changed: old.changes(to: new))
+            let (was, changed) = old.changes(to: new)
+            try announce(updated, .update, request, tx, was: was, changed: changed)
             return ArticleView(article)
         }
     }
@@ -105,7 +108,10 @@ struct ArticleRoutes: Sendable {
     func delete(_ request: CallerRequest) async throws -> NoContent {
         try await withArticle(request) { article, tx in
             try ArticleStore(tx).delete(article.id)
-            try announce(article.delete(), .delete, request, tx)
+            let was: [String: JSONValue] = [
+                "title": .string(article.fields.title.rawValue), "slug": .string(article.fields.slug.rawValue),
+            ]
+            try announce(article.delete(), .delete, request, tx, was: was)
             return NoContent()
         }
     }
@@ -126,11 +132,12 @@ struct ArticleRoutes: Sendable {
 
     /// The event and its audit entry, in the transaction of the change itself.
     private func announce(
-        _ event: some Event, _ change: ArticleChange, _ request: CallerRequest, _ tx: Transaction, changed: [String: JSONValue] = [:]
+        _ event: some Event, _ change: ArticleChange, _ request: CallerRequest, _ tx: Transaction, was: [String: JSONValue] = [:],
+        changed: [String: JSONValue] = [:]
     ) throws {
         try Outbox(tx).append(event)
-        try Audit(tx, address: request.clientAddress, userAgent: request.userAgent)
-            .record("content.article.\(change)", "article", event.aggregateID, risk: change.risk, changed: changed)
+        try Audit(tx, address: request.clientAddress, userAgent: request.userAgent, requestID: request.requestID)
+            .record("content.article.\(change)", "article", event.aggregateID, risk: change.risk, was: was, changed: changed)
         tx.afterCommit { change.count() }
     }
 }

@@ -56,7 +56,7 @@ struct FileRoutes {
 
     private func insert(_ file: StoredFile, keyVersion: Int, _ request: CallerRequest) async throws {
         let quota = limits.quotaBytes
-        let entry = audit("files.file.upload", file, request)
+        let entry = audit("files.file.upload", was: nil, now: file, request)
         do {
             try await database.transaction(as: request.caller) { tx in
                 try UsageStore.add(file.size, quota: quota, in: tx)
@@ -121,7 +121,7 @@ struct FileRoutes {
     func delete(_ request: CallerRequest) async throws -> NoContent {
         let file = try await find(request)
         try request.requireMatch(EntityTag(version: 1))
-        let entry = audit("files.file.delete", file, request)
+        let entry = audit("files.file.delete", was: file, now: nil, request)
         try await database.transaction(as: request.caller) { tx in
             guard try FileStore.delete(file.id, in: tx) else { throw ResourceFailure.notFound }
             try UsageStore.release(file.size, in: tx)
@@ -145,10 +145,14 @@ struct FileRoutes {
         if !removed { logger.warning("content without a file is left to the sweep", metadata: ["fileId": "\(id)"]) }
     }
 
-    private func audit(_ action: String, _ file: StoredFile, _ request: CallerRequest) -> AuditEntryRecorded {
-        AuditEntryRecorded(
-            action: action, resourceType: "file", resourceID: file.id.description, actor: request.caller.principalText, outcome: "allowed",
-            riskLevel: "low", address: request.clientAddress, userAgent: request.userAgent,
-            changed: ["name": .string(file.name.rawValue), "size": .integer(file.size), "sha256": .string(file.sha256)])
+    private func audit(_ action: String, was: StoredFile?, now: StoredFile?, _ request: CallerRequest) -> AuditEntryRecorded {
+        func values(_ file: StoredFile) -> [String: JSONValue] {
+            ["name": .string(file.name.rawValue), "size": .integer(file.size), "sha256": .string(file.sha256)]
+        }
+        return AuditEntryRecorded(
+            action: action, resourceType: "file", resourceID: (now ?? was)?.id.description, actor: request.caller.principalText,
+            outcome: "allowed", riskLevel: "low", address: request.clientAddress, userAgent: request.userAgent,
+            changed: now.map(values) ?? [:], previous: was.map(values), requestID: request.requestID,
+            impersonator: request.caller.impersonator, user: request.caller.user)
     }
 }

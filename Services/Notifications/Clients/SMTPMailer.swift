@@ -1,3 +1,4 @@
+import Contracts
 import Dispatch
 import Foundation
 import Synchronization
@@ -33,7 +34,17 @@ final class SMTPMailer: Sendable {
     /// Mails under way are finished; those that wait are refused, to be tried again later.
     func stop() { line.close(readers: threads) }
 
-    func send(_ mail: MailEnvelope) async -> Result<Void, DeliveryRefusal> {
+    /// Refuses a mail that cannot be written down as one, and hands the others to a thread.
+    func send(_ mail: OutgoingMail) async -> Result<Void, DeliveryRefusal> {
+        do throws(DeliveryRefusal) {
+            let content = try mail.content()
+            return await send(MailEnvelope(from: mail.from.address.rawValue, to: mail.to.rawValue, content: content))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func send(_ mail: MailEnvelope) async -> Result<Void, DeliveryRefusal> {
         let result = await withCheckedContinuation { line.append(MailJob(mail: mail, answer: $0)) }
         lastRefusal.withLock { if case .failure(let refusal) = result { $0 = refusal } else { $0 = nil } }
         return result

@@ -33,9 +33,11 @@ struct SMTPSettings: Sendable, Equatable {
         password = parts.password
         self.security = scheme == "smtps" ? .required : security
         self.authorities = authorities
-        let isLocal = ["127.0.0.1", "localhost", "[::1]", "::1"].contains(host)
-        if password != nil, self.security != .required, !isLocal {
+        if password != nil, self.security != .required, !Self.isLocal(host) {
             throw Refused(reason: "has a password that could travel in clear text: set TRIONEX_SMTP_TLS to required, or use smtps://")
         }
     }
+
+    /// Whether a host is this machine, where nobody listens in.
+    static func isLocal(_ host: String) -> Bool { ["127.0.0.1", "localhost", "[::1]", "::1"].contains(host) }
 }

@@ -108,15 +108,17 @@ struct RetrySchedule: Sendable {
     static let growth = 4.0
     static let longest: TimeInterval = 6 * 3_600
     static let spread = 0.1
+    /// The longest pause where somebody waits.
+    static let longestInHurry: TimeInterval = 60
 
     /// Seconds before the second try.
     let first: TimeInterval
     let maxAttempts: Int
 
     /// Seconds until the next try; nil when there is none.
-    func pause(after attempts: Int, jitter: Double) -> TimeInterval? {
+    func pause(after attempts: Int, jitter: Double, hurry: Bool = false) -> TimeInterval? {
         guard attempts < maxAttempts else { return nil }
-        let pause = min(Self.longest, first * pow(Self.growth, Double(max(0, attempts - 1))))
+        let pause = min(hurry ? Self.longestInHurry : Self.longest, first * pow(Self.growth, Double(max(0, attempts - 1))))
         return pause * (1 + Self.spread * jitter)
     }
 }

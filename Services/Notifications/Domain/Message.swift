@@ -57,11 +57,12 @@ enum MarkupText {
         escape(text).replacingOccurrences(of: "\n\n", with: "</p><p>").replacingOccurrences(of: "\n", with: "<br>")
     }
 
-    /// The frame of every mail. `body` is HTML already, `title` is not.
-    static func page(title: String, body: String) -> String {
+    /// The frame of every mail. `body` is HTML already, `title` is not; `language` is what screen readers pronounce it in.
+    static func page(title: String, body: String, language: String = "en") -> String {
         """
         <!doctype html>
-        <html lang="en"><head><meta charset="utf-8"><title>\(escape(title))</title></head>
+        <html lang="\(language)"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+        <title>\(escape(title))</title></head>
         <body style="margin:0;padding:24px;background:#f5f5f7;font-family:-apple-system,'Segoe UI',Roboto,sans-serif;color:#1d1d1f">
         <div style="max-width:560px;margin:0 auto;padding:24px;background:#ffffff;border-radius:8px;line-height:1.5">
         \(body)

@@ -1,5 +1,6 @@
 import Contracts
 import Foundation
+import Messaging
 import Postgres
 import ServiceKit
 
@@ -34,13 +35,23 @@ struct InboxRoutes {
     func read(_ request: CallerRequest) async throws -> NotificationView {
         let id = try request.path("id", as: NotificationID.self)
         let query = NotificationStore.read(id, by: try request.user(), at: request.now)
-        guard let item = try await database.first(query, as: request.caller) else { throw ResourceFailure.notFound }
-        return NotificationView(item)
+        return try await database.transaction(as: request.caller) { tx in
+            guard let item = try tx.first(query) else { throw ResourceFailure.notFound }
+            try Audit(tx, address: request.clientAddress, userAgent: request.userAgent, requestID: request.requestID)
+                .record("notifications.notification.read", "notification", id.description)
+            return NotificationView(item)
+        }
     }
 
     /// Answers with the count as it now is: one that came meanwhile is still unread.
     func readAll(_ request: CallerRequest) async throws -> UnreadView {
-        try await database.execute(NotificationStore.readAll(of: try request.user(), at: request.now), as: request.caller)
+        let user = try request.user()
+        try await database.transaction(as: request.caller) { tx in
+            let count = try tx.execute(NotificationStore.readAll(of: user, at: request.now))
+            guard count > 0 else { return }
+            try Audit(tx, address: request.clientAddress, userAgent: request.userAgent, requestID: request.requestID)
+                .record("notifications.inbox.read", "inbox", user.description, changed: ["count": .integer(count)])
+        }
         return try await unread(request)
     }
 }

@@ -1,5 +1,6 @@
 import Contracts
 import Foundation
+import Messaging
 import Postgres
 import ServiceKit
 
@@ -27,6 +28,13 @@ struct SendingRoutes {
                 id: .make(at: now), to: try ContactStore(tx: tx).complete(recipient), message, template: body.template,
                 over: body.channels.values, at: now)
             try Sending(tx: tx, bell: bell).send(notification)
+            // Over which channels and from which template; what it says, and to which address, stands in the delivery.
+            try Audit(tx, address: request.clientAddress, userAgent: request.userAgent, requestID: request.requestID).record(
+                "notifications.notification.send", "notification", notification.id.description,
+                changed: [
+                    "template": body.template.map { .string($0.rawValue) } ?? .null,
+                    "channels": .array(body.channels.values.map { .string($0.rawValue) }),
+                ])
             return notification
         }
         return Accepted(SentView(id: notification.id, deliveries: notification.deliveries.map(DeliveryView.init)))

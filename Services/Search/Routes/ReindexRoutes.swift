@@ -21,7 +21,7 @@ struct ReindexRoutes: Sendable {
         let run = try await database.transaction(as: request.caller) { tx in
             let run = ReindexRun.start(.make(at: tx.now), total: try DocumentStore(tx).count(), at: tx.now)
             guard try ReindexStore(tx).insert(run) else { return try tx.first(ReindexStore.latest) ?? run }
-            try Audit(tx, address: request.clientAddress, userAgent: request.userAgent)
+            try Audit(tx, address: request.clientAddress, userAgent: request.userAgent, requestID: request.requestID)
                 .record("search.index.reindex", "index", run.id.description)
             return run
         }
