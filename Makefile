@@ -10,7 +10,7 @@ CONFIGURATION ?= debug
 BIN := .build/$(CONFIGURATION)
 SOURCES := Package.swift Gateway Services Shared Tests
 
-.PHONY: help run bench stop status demo logs test lint lint-format lint-imports lint-docs format docs service clean packages programs
+.PHONY: help run bench stop status demo rotate-keys logs test lint lint-format lint-imports lint-docs lint-alerts format docs service clean packages programs
 
 help: ## List these commands
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -27,11 +27,16 @@ status: ## Say what runs and how much memory it has
 demo: packages programs ## Play the journey through all services (AGAIN=1 looks whether the last one's things are still there)
 	@exec $(BIN)/trionex-dev with -- trionex-demo --gateway {gateway} --mail {mail} $(if $(AGAIN),--again) $(ARGS)
 
-bench: packages ## Measure the stated figures, in a release build, each beside its peer (ARGS=--seconds=10)
-	@command -v wrk >/dev/null || Shared/DevStack/install-packages.sh wrk
+bench: packages ## Measure the stated figures, in a release build, each beside its peer (ARGS=--part=identity)
+	@Shared/DevStack/install-packages.sh wrk argon2 openssl
 	swift build --configuration release
-	@TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE=10000000 .build/release/trionex-dev with -- trionex-bench \
+	@TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE=10000000 TRIONEX_LIMIT_ADDRESS_PER_MINUTE=10000000 TRIONEX_LIMIT_SIGN_IN=1000000 .build/release/trionex-dev with -- trionex-bench \
 		--gateway {gateway} --database {database} $(ARGS)
+
+# The running auth notices the new key by itself. Elsewhere: kubectl exec deploy/auth -- auth rotate-keys
+rotate-keys: ## Make a new signing key for the running stack; it signs when everybody can know it (ARGS=--compromised)
+	@TRIONEX_AUTH_KEY_DIRECTORY=$${TRIONEX_AUTH_KEY_DIRECTORY:-.run/keys} TRIONEX_SEALING_KEY_FILE=$${TRIONEX_SEALING_KEY_FILE:-.run/keys/sealing-key} \
+		$(BIN)/auth rotate-keys $(ARGS)
 
 logs: ## Follow the programs' logs (NAME=content for one)
 	@exec tail -n 20 -F .run/logs/$(or $(NAME),*).log
@@ -49,7 +54,7 @@ test: packages ## Run all tests, with servers of their own (ONLY='Content Search
 	if [ -n "$$failed" ]; then echo "trionex: tests failed in:$$failed" >&2; exit 1; fi; \
 	echo 'trionex: every test passed.'
 
-lint: lint-format lint-docs lint-imports ## Check format, documents and imports
+lint: lint-format lint-docs lint-imports lint-alerts ## Check format, documents, imports and alerts
 
 lint-format: ## Check the format of all sources
 	swift format lint --strict --recursive --parallel $(SOURCES)
@@ -60,6 +65,11 @@ lint-docs: packages programs ## Check that the documents are what the code decla
 # An import of a sibling that the manifest does not allow would otherwise fail only at link.
 lint-imports: packages ## Check that no room imports what the manifest does not allow
 	swift build --explicit-target-dependency-import-check error
+
+lint-alerts: ## Check the alerts, and play the tests of when they fire
+	@command -v promtool >/dev/null || Shared/DevStack/install-packages.sh prometheus
+	promtool check rules k8s/alerts/trionex.rules.yaml
+	cd k8s/alerts && promtool test rules trionex.rules.test.yaml
 
 format: ## Format all sources
 	swift format --in-place --recursive --parallel $(SOURCES)
