@@ -42,7 +42,7 @@ struct PageSignIn: Sendable {
     }
 
     func passkey(_ request: PublicRequest, _ credential: String, in organization: TenantID) async throws -> Answer {
-        let shown = PasskeyRoutes.SignIn(
+        let shown = PasskeyRoutes.PasskeySignIn(
             credential: try Self.decoded(credential), organization: Label(checked: organization.description))
         return try await answer(try await passkeys.login(request, shown).answer, request)
     }
