@@ -10,7 +10,7 @@ CONFIGURATION ?= debug
 BIN := .build/$(CONFIGURATION)
 SOURCES := Package.swift Gateway Services Shared Tests
 
-.PHONY: help run bench stop status demo rotate-keys logs test lint lint-format lint-imports lint-docs lint-alerts format docs service clean packages programs
+.PHONY: help run bench stop status demo rotate-keys logs test lint lint-format lint-imports lint-docs lint-alerts format docs service clean packages programs conformance
 
 help: ## List these commands
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -53,6 +53,10 @@ test: packages ## Run all tests, with servers of their own (ONLY='Content Search
 	done; \
 	if [ -n "$$failed" ]; then echo "trionex: tests failed in:$$failed" >&2; exit 1; fi; \
 	echo 'trionex: every test passed.'
+
+conformance: packages programs ## Clients of other makers against the whole platform (ONLY='oidc_authlib …' for some)
+	@Shared/DevStack/install-packages.sh python3-venv chromium
+	@CONFIGURATION=$(CONFIGURATION) Tests/Conformance/run $(ONLY)
 
 lint: lint-format lint-docs lint-imports lint-alerts ## Check format, documents, imports and alerts
 

@@ -22,7 +22,9 @@ package enum Gateway: Program {
             logger: logger)
         let mayAsk = house.settings.serviceSecret != nil
         if !mayAsk {
-            logger.notice("TRIONEX_SERVICE_SECRET is not set: X-Tenant-Slug and subdomains are not held against the token, and API keys go on to the services")
+            logger.notice(
+                "TRIONEX_SERVICE_SECRET is not set: X-Tenant-Slug and subdomains are not held against the token, and API keys go on to the services"
+            )
         }
         let reports = SecurityReports(neighbours: house.neighbours, logger: logger)
         let door = Door(

@@ -35,7 +35,8 @@ package struct AuthSettings: ServiceSettings {
     package init(_ reader: inout SettingsReader) {
         keyDirectory = reader.text(
             "AUTH_KEY_DIRECTORY", default: ".run/auth-keys", "Directory of the signing keys; one is made there on the first start")
-        let days = reader.integer("AUTH_KEY_ROTATION_DAYS", default: 90, in: 0...3_650, "Age at which a new signing key is made; 0 for never")
+        let days = reader.integer(
+            "AUTH_KEY_ROTATION_DAYS", default: 90, in: 0...3_650, "Age at which a new signing key is made; 0 for never")
         keyRotation = days == 0 ? nil : TimeInterval(days) * 86_400
         apiKeyTokenLifetime = TimeInterval(
             reader.integer("AUTH_API_KEY_TOKEN_SECONDS", default: 90, in: 30...120, "Life of the token that an API key is exchanged for"))

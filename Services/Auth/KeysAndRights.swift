@@ -21,7 +21,8 @@ struct KeysAndRights {
             database: house.database, people: people, keys: keys, revocations: house.revocations, lifetime: settings.apiKeyTokenLifetime,
             now: house.now, logger: house.logger)
         let asked = RightsRoutes(
-            database: house.database, rights: rights, exchange: exchange, sessionTokens: max(settings.accessLifetime, Impersonation.longest))
+            database: house.database, rights: rights, exchange: exchange, sessionTokens: max(settings.accessLifetime, Impersonation.longest)
+        )
         let apiKeys = APIKeyRoutes(database: house.database, ledger: ledger)
         let impersonation = ImpersonationRoutes(database: house.database, people: people, keys: keys, ledger: ledger)
         let switching = SwitchRoutes(

@@ -125,8 +125,12 @@ package struct ExportVerifier {
     }
 
     private mutating func addEntry(_ line: Data) throws {
-        guard case .object(var entry) = try decode(JSONValue.self, line), verifier != nil else { throw unreadable("an entry before the beginning") }
-        guard entry["organizationId"]?.string == header?.organizationId.description else { throw unreadable("an entry of another organization") }
+        guard case .object(var entry) = try decode(JSONValue.self, line), verifier != nil else {
+            throw unreadable("an entry before the beginning")
+        }
+        guard entry["organizationId"]?.string == header?.organizationId.description else {
+            throw unreadable("an entry of another organization")
+        }
         entry["kind"] = nil
         guard let link = ChainLink(entry: entry) else { throw unreadable("an entry without its place or its hashes") }
         catchUp(before: link.sequence)

@@ -189,7 +189,8 @@ package struct ChainVerifier {
         judgeEnd(head)
         judgeDisagreements()
         return ChainReport(
-            entries: entries, checkpoints: checkpoints, problems: problems.sorted { ($0.sequence, $0.kind.rawValue) < ($1.sequence, $1.kind.rawValue) },
+            entries: entries, checkpoints: checkpoints,
+            problems: problems.sorted { ($0.sequence, $0.kind.rawValue) < ($1.sequence, $1.kind.rawValue) },
             problemCount: problemCount, signedThrough: agreed)
     }
 
@@ -222,7 +223,9 @@ package struct ChainVerifier {
     private mutating func judgeOrder() {
         let gaps = present.gaps(from: start)
         for gap in gaps {
-            report(.removed, gap.lowerBound, through: gap.upperBound, gap.count == 1 ? "This entry is missing." : "These \(gap.count) entries are missing.")
+            report(
+                .removed, gap.lowerBound, through: gap.upperBound,
+                gap.count == 1 ? "This entry is missing." : "These \(gap.count) entries are missing.")
         }
         for run in shifted {
             let original = run.position + run.shift
@@ -265,7 +268,9 @@ package struct ChainVerifier {
     private mutating func judgeDisagreements() {
         var open: (first: Int, last: Int)?
         func problem(_ open: (first: Int, last: Int)) -> ChainProblem {
-            ChainProblem(.edited, open.first, through: open.last, "Something here was written anew, with all that follows: a checkpoint says otherwise.")
+            ChainProblem(
+                .edited, open.first, through: open.last,
+                "Something here was written anew, with all that follows: a checkpoint says otherwise.")
         }
         for (after, sequence) in disagreements.sorted(by: { $0.at < $1.at }) {
             if isNamed(min(after + 1, sequence)...sequence) { continue }

@@ -36,7 +36,9 @@ package struct Checkpoint: Sendable, Hashable, Codable {
     package var chainHash: ChainHash? { ChainHash(hash) }
 
     /// What is signed: a line that says what it is, then the members but `signature` as RFC 8785 writes them.
-    package static func signed(_ kind: Kind, _ organization: TenantID, _ sequence: Int, _ hash: String, _ time: Date, _ keyID: String) -> Data {
+    package static func signed(_ kind: Kind, _ organization: TenantID, _ sequence: Int, _ hash: String, _ time: Date, _ keyID: String)
+        -> Data
+    {
         let members: JSONValue = [
             "kind": .string(kind.rawValue), "organizationId": .string(organization.description), "sequence": .integer(sequence),
             "hash": .string(hash), "signedAt": .string(Timestamp.text(time)), "keyId": .string(keyID),

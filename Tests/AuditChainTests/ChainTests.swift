@@ -238,7 +238,8 @@ struct CanonicalJSONTests {
         "numbers are written as ECMAScript writes them",
         arguments: [
             (0.0, "0"), (-0.0, "0"), (1.5, "1.5"), (-2.25, "-2.25"), (1e20, "100000000000000000000"), (1e21, "1e+21"), (1e-6, "0.000001"),
-            (1e-7, "1e-7"), (1.5e-9, "1.5e-9"), (123456789.125, "123456789.125"), (5e-324, "5e-324"), (1.7976931348623157e308, "1.7976931348623157e+308"),
+            (1e-7, "1e-7"), (1.5e-9, "1.5e-9"), (123456789.125, "123456789.125"), (5e-324, "5e-324"),
+            (1.7976931348623157e308, "1.7976931348623157e+308"),
             (333333333.33333329, "333333333.3333333"), (4.50, "4.5"), (2e-3, "0.002"), (1e+30, "1e+30"),
         ])
     func numbers(value: Double, text: String) { #expect(CanonicalJSON.text(.number(value)) == text) }
@@ -266,7 +267,9 @@ struct CanonicalJSONTests {
         let organization = try #require(TenantID("0197b1c0-0000-7000-8000-000000000002"))
         let link = ChainLink(
             organization, sequence: 1, previous: .none,
-            content: ["action": "content.article.publish", "actor": "person:0197b1c0-0000-7000-8000-000000000001", "newValues": ["seats": 3]])
+            content: [
+                "action": "content.article.publish", "actor": "person:0197b1c0-0000-7000-8000-000000000001", "newValues": ["seats": 3],
+            ])
         // Computed by another program: sha256 over json.dumps(content, sort_keys=True, separators=(",", ":")), then over the five lines.
         #expect(link.content.description == "710f1a75b6fc1c2701a948518ed5bd61cd509bebe0f848fa988e6f97fc1fe311")
         #expect(link.hash.description == "1f2a9cc75045c25ea86b68e719ae0f3f8b19d29a9d88c77f0946a99aa57d535f")

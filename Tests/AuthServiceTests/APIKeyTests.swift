@@ -15,7 +15,8 @@ struct MadeKey: Sendable {
     let response: TestResponse
 
     /// Makes one with these scopes; `[*:read]` unless said.
-    static func make(_ client: TestClient, scopes: [String] = ["*:read"], name: String = "Build server", expiresAt: Date? = nil) async throws
+    static func make(_ client: TestClient, scopes: [String] = ["*:read"], name: String = "Build server", expiresAt: Date? = nil)
+        async throws
         -> MadeKey
     {
         var body: [String: JSONValue] = ["name": .string(name), "scopes": .array(scopes.map { .string($0) })]
@@ -151,7 +152,9 @@ extension SignedInPerson {
         let stack = try await AuthStack.shared.value, person = try await stack.register()
         let made = try await MadeKey.make(stack.auth.client(token: person.access), scopes: ["content:*", "*:read"])
         let program = try await stack.program(.gateway, of: stack.auth)
-        func exchange() async throws -> TestResponse { try await program.post("/internal/v1/api-keys/exchange", ["key": .string(made.key)]) }
+        func exchange() async throws -> TestResponse {
+            try await program.post("/internal/v1/api-keys/exchange", ["key": .string(made.key)])
+        }
         let answer = try await exchange()
         #expect(answer.status == 200)
         let claims = TokenParts.claims(try #require(answer["token"].string))
@@ -220,7 +223,9 @@ extension SignedInPerson {
         #expect(try await owner.patch("\(path)/\(made.id)", ["scopes": ["*"]]).status == 400, "a key's scopes stay what they were")
         #expect(try await stack.auth.client(token: made.key).get(path).status == 200)
 
-        #expect(try await stack.auth.client(token: try await person.token(stack, impersonator: .make())).delete("\(path)/\(made.id)").status == 403)
+        #expect(
+            try await stack.auth.client(token: try await person.token(stack, impersonator: .make())).delete("\(path)/\(made.id)").status
+                == 403)
         #expect(try await owner.delete("\(path)/\(made.id)").status == 204)
         let dead = try await stack.auth.client(token: made.key).get(path)
         #expect(dead.status == 401 && dead.problem == "bad-api-key")

@@ -110,7 +110,9 @@ import Testing
         }
     }
 
-    @Test("one to four characters again and again are among the first that are tried", arguments: ["1212121212", "abcabcabcabc", "xyz!xyz!xyz!"])
+    @Test(
+        "one to four characters again and again are among the first that are tried",
+        arguments: ["1212121212", "abcabcabcabc", "xyz!xyz!xyz!"])
     func repeated(_ text: String) {
         #expect(KnownBadPasswords.contains(text))
     }

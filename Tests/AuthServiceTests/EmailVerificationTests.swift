@@ -189,6 +189,27 @@ import Testing
             #expect(!rows.joined().contains(secret) && !events.contains(secret))
         }
     }
+
+    @Test("no link, code or new password reaches the log, at any level")
+    func silentLog() async throws {
+        let stack = try await AuthStack.shared.value
+        let host = try await stack.another(["TRIONEX_LOG_LEVEL": "trace"]), nobody = host.client(token: nil)
+        let person = try await stack.register(at: host), email = person.newcomer.email, letters = LetterBox(host: host)
+        let verify = try await letters.letter(to: email, "verify-email")
+        _ = try await nobody.get("/api/v1/auth/email/verify?token=\(verify.token)")
+        _ = try await nobody.post("/api/v1/auth/email/verify", ["email": .string(email), "code": .string(verify.code)])
+        _ = try await nobody.post("/api/v1/auth/password/forgot", ["email": .string(email)])
+        let reset = try await letters.letter(to: email, "reset-password")
+        _ = try await nobody.get("/api/v1/auth/password/reset?token=\(reset.token)")
+        _ = try await nobody.post(
+            "/api/v1/auth/password/reset", ["token": .string(reset.token), "password": "a password for the log to miss"])
+        let lines = host.log.lines.joined(separator: "\n")
+        #expect(lines.contains("/api/v1/auth/password/reset"), "the log is there at all")
+        for secret in [verify.token, verify.code, reset.token, reset.code, "a password for the log to miss"] {
+            #expect(!lines.contains(secret))
+        }
+        try await host.stop()
+    }
 }
 
 @Suite struct ConfirmedRegistrationTests {
@@ -255,7 +276,7 @@ import Testing
         #expect(try await nobody.post("/api/v1/auth/login", squatter).status == 401)
     }
 
-    @Test("wrong passwords for a registration are counted: after five its code is worth nothing")
+    @Test("wrong passwords for a registration are counted: after five it cannot be finished")
     func guesses() async throws {
         let host = try await Self.host.value, newcomer = Newcomer(), nobody = host.client(token: nil)
         #expect(try await register(newcomer, host).status == 202)

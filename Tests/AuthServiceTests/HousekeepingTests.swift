@@ -49,4 +49,38 @@ import Testing
             "SELECT count(*) AS count FROM sign_in_failures WHERE email_digest = ANY(\(digests))", column: "count")
         #expect(try await count(failures, AccountStore.caller) == 0)
     }
+
+    @Test("letters and places that are long over are forgotten, those of today are not")
+    func prunesAccounts() async throws {
+        let stack = try await AuthStack.shared.value
+        let person = try await stack.register(), database = stack.auth.database, house = stack.auth.host.foundations
+        let user = person.user, email = person.newcomer.email, old = Date().addingTimeInterval(-SignInPlaceStore.memory - 60)
+        let ids = (0..<5).map { _ in UUID.version7(at: old) }
+        for id in ids {
+            try await database.transaction(as: AccountStore.caller) { tx in
+                try tx.execute(
+                    """
+                    INSERT INTO email_proofs (tenant_id, id, purpose, email, token_digest, code_digest, created_at, expires_at)
+                    VALUES (\(TenantID.platform), \(id), 'verify-email', \(email), \(Data(id.uuidString.utf8)), \(Data()), \(old), \(old))
+                    """)
+                try tx.execute(
+                    """
+                    INSERT INTO sign_in_places (tenant_id, account_id, device, network, mark, first_seen_at, last_seen_at)
+                    VALUES (\(TenantID.platform), \(user), \(id.uuidString), 'unknown', '', \(old), \(old))
+                    """)
+            }
+        }
+        let sessions = Sessions(
+            database: database, keys: stack.keys, revocations: house.revocations, accessLifetime: 900,
+            life: SessionLife(idle: 60, absolute: 60), logger: .silent)
+        let passwords = try PasswordHashing(
+            cost: Argon2Cost(memoryKiB: 64, passes: 1, lanes: 1), threads: HashingThreads(threads: 1, limit: 10))
+        try await AccountHousekeeping(
+            database: database, sessions: sessions, passwords: passwords, now: { Date() }, logger: .silent, pruningBatch: 2
+        ).prune()
+        let proofs = Query<Int>("SELECT count(*) AS count FROM email_proofs WHERE email = \(email)", column: "count")
+        let places = Query<Int>("SELECT count(*) AS count FROM sign_in_places WHERE account_id = \(user)", column: "count")
+        #expect(try await database.first(proofs, as: AccountStore.caller) == 1)
+        #expect(try await database.first(places, as: AccountStore.caller) == 1)
+    }
 }

@@ -215,7 +215,8 @@ struct Impersonator: Sendable {
             #expect(try await client.post("/api/v1/auth/organizations/\(id)/switch").status == 404)
         }
         let key = try await MadeKey.make(client, scopes: ["*"])
-        #expect(try await stack.auth.client(token: key.key).post("/api/v1/auth/organizations/\(person.tenant)/switch").problem == "person-only")
+        #expect(
+            try await stack.auth.client(token: key.key).post("/api/v1/auth/organizations/\(person.tenant)/switch").problem == "person-only")
     }
 
     @Test("a suspended membership, or organization, is refused as at sign-in")

@@ -157,7 +157,9 @@ extension KeyRing {
 }
 
 @Suite struct KeyRotationTests {
-    @Test("a running ring notices a new key, publishes it, signs with it when everybody can know it, and drops the old one when its last token is over")
+    @Test(
+        "a running ring notices a new key, publishes it, signs with it when everybody can know it, and drops the old one when its last token is over"
+    )
     func overlap() async throws {
         let room = try KeyRoom()
         let ring = try room.ring()

@@ -17,7 +17,9 @@ import Testing
         let host: TestHost
         let person: SignedInPerson
 
-        func signIn(_ password: String? = nil, as email: String? = nil, from address: String, cookie: String? = nil, agent: String = "curl/8")
+        func signIn(
+            _ password: String? = nil, as email: String? = nil, from address: String, cookie: String? = nil, agent: String = "curl/8"
+        )
             async throws -> TestResponse
         {
             var headers = ["x-forwarded-for": address, "user-agent": agent]
@@ -100,7 +102,8 @@ import Testing
     func spraying() async throws {
         let scene = try await scene(["TRIONEX_AUTH_LOCKOUT_NETWORK_FAILURES": "6"]), sprayer = "198.51.100.7"
         let neighbour = try SignedInPerson(
-            Newcomer(), try await scene.host.client(token: nil).post(
+            Newcomer(),
+            try await scene.host.client(token: nil).post(
                 "/api/v1/auth/register", Newcomer().registration, headers: ["x-forwarded-for": "198.51.100.9"]))
         _ = neighbour
         for _ in 0..<6 { #expect(try await scene.signIn("a wrong guess", as: Newcomer().email, from: sprayer).status == 401) }

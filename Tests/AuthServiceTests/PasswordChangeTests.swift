@@ -167,7 +167,8 @@ import Testing
             try await stack.users.client(token: other.access).get("/api/v1/users/me").problem == "revoked-session"
         }
         #expect(
-            try await nobody.post("/api/v1/auth/password/reset", ["token": .string(link), "password": "a third good password"]).status == 400)
+            try await nobody.post("/api/v1/auth/password/reset", ["token": .string(link), "password": "a third good password"]).status
+                == 400)
         #expect(try await signIn(person, person.newcomer.password, stack.auth).status == 401)
         #expect(try await signIn(person, Self.next, stack.auth).status == 200)
         #expect(try await events(person, PasswordChanged.type, stack.auth).map { $0["reason"].string } == ["change"])

@@ -49,7 +49,9 @@ import UsersService
         guard case .object(let headerFields) = header, case .object(let fields) = claims else { throw Unexpected(answer: person.access) }
         #expect(Set(headerFields.keys) == ["alg", "typ", "kid"])
         #expect(
-            Set(fields.keys) == ["sub", "iss", "aud", "exp", "iat", "nbf", "jti", "sid", "roles", "permissions", "org", "amr", "plan"])
+            Set(fields.keys) == [
+                "sub", "iss", "aud", "exp", "iat", "nbf", "jti", "sid", "roles", "permissions", "org", "amr", "auth_time", "plan",
+            ])
         #expect(claims["sub"].string == person.user.description)
         #expect(claims["org"].string == person.tenant.description)
         #expect(claims["iss"] == "trionex-auth-service")

@@ -38,8 +38,12 @@ import Testing
                 "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/604.1",
                 "Safari on iPhone"
             ),
-            ("Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36", "Chrome on Android"),
-            ("curl/8.5.0", "curl"), ("Difference Engine/2", "Difference Engine"), ("", "Unknown device"), ("/// <script>", "Unknown device"),
+            (
+                "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36",
+                "Chrome on Android"
+            ),
+            ("curl/8.5.0", "curl"), ("Difference Engine/2", "Difference Engine"), ("", "Unknown device"),
+            ("/// <script>", "Unknown device"),
         ])
     func names(_ agent: String, _ name: String) {
         #expect(DeviceName(agent).description == name)

@@ -9,7 +9,7 @@ import Testing
 @testable import AuthService
 
 /// Connections, the way people of a domain are sent, and the identities of a person.
-@Suite struct SSOConnectionTests {
+@Suite(.serialized) struct SSOConnectionTests {
     private static let path = "/api/v1/auth/sso/connections"
 
     private func draft(_ issuer: SSOIssuer, _ more: [String: JSONValue] = [:]) -> JSONValue {
@@ -147,7 +147,8 @@ import Testing
         let https = issuer.url.replacingOccurrences(of: "http://", with: "https://")
         var texts: Set<String> = []
         for address in [issuer.url, https, "https://localhost:1", "https://169.254.169.254", "https://10.0.0.1", "https://[::1]:1"] {
-            let refused = try await client.post(Self.path, draft(issuer, ["issuer": .string(address)]), headers: ["x-request-id": "same"])
+            let refused = try await client.post(
+                Self.path, draft(issuer, ["issuer": .string(address)]), headers: ["x-request-id": "the-same-request"])
             #expect(refused.status == 400, "\(address)")
             texts.insert(refused.text)
         }
@@ -175,7 +176,7 @@ import Testing
         let company = try await SSOCompany.found()
         let client = company.host.client(token: nil)
         func ask(_ email: String) async throws -> TestResponse {
-            try await client.post("/api/v1/auth/sso/discover", ["email": .string(email)], headers: ["x-request-id": "same"])
+            try await client.post("/api/v1/auth/sso/discover", ["email": .string(email)], headers: ["x-request-id": "the-same-request"])
         }
         let known = try await ask("owner@\(company.domain)"), unknown = try await ask("nobody@\(company.domain)")
         #expect(known.status == 200 && known.body == unknown.body)
@@ -200,7 +201,8 @@ import Testing
         let client = company.host.client(token: nil)
         func signIn(_ email: String, _ password: String) async throws -> TestResponse {
             try await client.post(
-                "/api/v1/auth/login", ["email": .string(email), "password": .string(password)], headers: ["x-request-id": "same"])
+                "/api/v1/auth/login", ["email": .string(email), "password": .string(password)],
+                headers: ["x-request-id": "the-same-request"])
         }
         let right = try await signIn("owner@\(company.domain)", company.owner.newcomer.password)
         let wrong = try await signIn("owner@\(company.domain)", "a wrong password"),

@@ -66,12 +66,16 @@ final class SSOIssuer: Sendable {
         var asked: [String: Int] = [:]
     }
 
+    /// Made once for all issuers of the tests: a key takes a core for a good part of a second.
+    private static let keys = Result { try (0..<3).map { _ in try _RSA.Signing.PrivateKey(keySize: .bits2048) } }
+
     static let secret = "the client's secret: with & odd=characters"
 
     let url: String
     private let state: Mutex<State>
     private let ec = P256.Signing.PrivateKey()
     private let foreign: _RSA.Signing.PrivateKey
+    private let second: _RSA.Signing.PrivateKey
     private let running: Task<Void, any Error>
 
     static func start(_ behaviour: Behaviour = Behaviour()) async throws -> SSOIssuer {
@@ -104,8 +108,9 @@ final class SSOIssuer: Sendable {
     private init(url: String, _ behaviour: Behaviour, _ running: Task<Void, any Error>) throws {
         self.url = url
         self.running = running
-        foreign = try _RSA.Signing.PrivateKey(keySize: .bits2048)
-        state = Mutex(State(behaviour: behaviour, rsa: try _RSA.Signing.PrivateKey(keySize: .bits2048)))
+        let keys = try Self.keys.get()
+        (foreign, second) = (keys[1], keys[2])
+        state = Mutex(State(behaviour: behaviour, rsa: keys[0]))
     }
 
     func behave(_ change: (inout Behaviour) -> Void) { state.withLock { change(&$0.behaviour) } }
@@ -230,10 +235,9 @@ final class SSOIssuer: Sendable {
 
     func sign(_ claims: [String: JSONValue], _ kind: Signature) throws -> String {
         if case .rotatedKey = kind {
-            let fresh = try _RSA.Signing.PrivateKey(keySize: .bits2048)
             state.withLock { state in
                 guard state.kid == "first" else { return }
-                state.rsa = fresh
+                state.rsa = second
                 state.kid = "second"
             }
         }

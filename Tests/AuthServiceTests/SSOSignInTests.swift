@@ -10,7 +10,7 @@ import Testing
 @testable import AuthService
 
 /// Signing in with others, the whole way through a real browser's steps and a real issuer.
-@Suite struct SSOSignInTests {
+@Suite(.serialized) struct SSOSignInTests {
     @Test("somebody new joins by their organization's issuer, and comes back as the same person")
     func joins() async throws {
         let company = try await SSOCompany.found()

@@ -66,7 +66,8 @@ import Testing
     func ends() async throws {
         let stack = try await AuthStack.shared.value
         let person = try await stack.register(), stranger = try await stack.register()
-        let one = try await signIn(person, stack.auth), two = try await signIn(person, stack.auth), three = try await signIn(person, stack.auth)
+        let one = try await signIn(person, stack.auth), two = try await signIn(person, stack.auth),
+            three = try await signIn(person, stack.auth)
         let client = stack.auth.client(token: person.access)
         func id(_ session: SignedInPerson) -> String { TokenParts.claims(session.access)["sid"].string ?? "" }
         #expect(try await stack.auth.client(token: stranger.access).delete("/api/v1/auth/sessions/\(id(one))").status == 404)
@@ -80,7 +81,9 @@ import Testing
         }
         #expect(try await client.get("/api/v1/auth/sessions")["data"].array.map { $0["current"] } == [true])
         #expect(try await stack.auth.client(token: stranger.access).get("/api/v1/auth/me").status == 200)
-        let reasons = try await stack.auth.outbox(person.tenant).filter { $0.type == SessionRevoked.type }.map { $0.payload["reason"].string }
+        let reasons = try await stack.auth.outbox(person.tenant).filter { $0.type == SessionRevoked.type }.map {
+            $0.payload["reason"].string
+        }
         #expect(reasons == ["ended", "ended", "ended"])
         try await stack.users.eventually("users refuses them too", within: .seconds(3)) {
             try await stack.users.client(token: two.access).get("/api/v1/users/me").problem == "revoked-session"

@@ -6,6 +6,7 @@
 Needs the package websocket-client and a Chromium (apt install chromium; CHROMIUM names another). The page is reached by the name
 localhost where the first argument is a loopback address: a browser gives keys to names only, over https or on localhost.
 """
+import base64
 import json
 import os
 import secrets
@@ -99,8 +100,14 @@ class Browser:
     def says(self, text):
         self.wait(f"the page says {text!r}", lambda: text in (self.status() or ""))
 
+    def reaches(self, id):
+        self.wait(f"the page shows {id}", lambda: self.shows(id))
+
     def shows(self, id):
         return self.run(f"!document.getElementById({json.dumps(id)}).hidden")
+
+    def lists(self, name):
+        return self.wait(f"{name} is listed", lambda: name in self.run("document.getElementById('keys').textContent"))
 
     def fill(self, id, text):
         self.run(f"document.getElementById({json.dumps(id)}).value = {json.dumps(text)}")
@@ -168,11 +175,12 @@ def passkey(browser):
     authenticator = browser.authenticator()
     sign_in_with_password(browser, person)
     browser.says(f"You are signed in as {person['email']}.")
+    browser.reaches("signed-in")
     check("the page signs in with a password", browser.shows("signed-in"))
     browser.fill("name", "Chromium's passkey")
     browser.submit("register-form")
     browser.says("The passkey is set up.")
-    check("the browser registers a passkey", "Chromium's passkey" in browser.run("document.getElementById('keys').textContent"))
+    check("the browser registers a passkey, and the page lists it", browser.lists("Chromium's passkey"))
     check("the recovery codes are shown", browser.run("document.getElementById('codes').children.length") == 10)
     kept = browser.credentials(authenticator)
     check("the authenticator keeps it, for us, as a discoverable one", len(kept) == 1 and kept[0]["isResidentCredential"] and kept[0]["rpId"] == HOST, kept)
@@ -181,6 +189,7 @@ def passkey(browser):
     check("the page forgets the sign-in when it is loaded again", browser.shows("signed-out"))
     browser.click("passkey")
     browser.says(f"You are signed in as {person['email']}.")
+    browser.reaches("signed-in")
     check("the passkey signs in alone, without a name or a password", browser.shows("signed-in"))
     browser.click("sign-out")
     browser.says("You are signed out.")
@@ -190,6 +199,7 @@ def passkey(browser):
     browser.wait("the page asks for the second factor", lambda: browser.shows("second-factor"))
     browser.click("use-key")
     browser.says(f"You are signed in as {person['email']}.")
+    browser.reaches("signed-in")
     check("after a password the same key is the second factor", browser.shows("signed-in"))
 
     browser.submit("register-form")
@@ -224,6 +234,7 @@ def security_key(browser):
     )
     sign_in_with_password(browser, person)
     browser.says("You are signed in as")
+    browser.reaches("signed-in")
     browser.submit("register-form")
     browser.says("The passkey is set up.")
     kept = browser.credentials(authenticator)
@@ -232,7 +243,35 @@ def security_key(browser):
     browser.wait("the page asks for the second factor", lambda: browser.shows("second-factor"))
     browser.click("use-key")
     browser.says("You are signed in as")
+    browser.reaches("signed-in")
     check("it is the second factor after a password", browser.shows("signed-in"))
+    browser.call("WebAuthn.removeVirtualAuthenticator", authenticatorId=authenticator)
+
+
+def attested(browser):
+    """A key whose certificate is asked for: the statement is Chromium's, packed, as a maker's would be."""
+    person = register()
+    authenticator = browser.authenticator(transport="usb")
+    sign_in_with_password(browser, person)
+    browser.reaches("signed-in")
+    # The page's own functions, with another wish than the settings have.
+    object = browser.run(
+        """(async () => {
+          const setup = await call("POST", "/mfa/setup", {method: "webauthn", name: "Attested"});
+          setup.publicKey.attestation = "direct";
+          const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(setup.publicKey);
+          const credential = (await navigator.credentials.create({publicKey})).toJSON();
+          await call("POST", "/mfa/verify", {method: "webauthn", credential});
+          return credential.response.attestationObject;
+        })()"""
+    )
+    object = base64.urlsafe_b64decode(object + "=" * (-len(object) % 4))
+    check("a packed statement with a certificate is verified", b"packed" in object and b"x5c" in object)
+    browser.open(PAGE)
+    browser.click("passkey")
+    browser.says(f"You are signed in as {person['email']}.")
+    browser.reaches("signed-in")
+    check("and its key signs in", len(browser.credentials(authenticator)) == 1)
     browser.call("WebAuthn.removeVirtualAuthenticator", authenticatorId=authenticator)
 
 
@@ -262,6 +301,7 @@ try:
     page_itself(browser)
     passkey(browser)
     security_key(browser)
+    attested(browser)
 finally:
     browser.close()
 print(f"{checks} checks passed")

@@ -1,6 +1,7 @@
 import Contracts
 import DevStack
 import Foundation
+import Postgres
 import ServiceKit
 import TestKit
 import Testing
@@ -45,6 +46,26 @@ struct SMSTests {
         #expect(row.status == .sent)
         #expect(row.attempts == 2)
         #expect(post.sink.shortMessages(to: "+15005550008").count == before + 1)
+    }
+
+    @Test("When the program died after the provider had taken a message, whoever takes the letter next does not send it again")
+    func crash() async throws {
+        let post = try await PostOffice.open()
+        let (id, number) = (LetterID.make(), try #require(PhoneNumber(rawValue: PostOffice.number())))
+        let settings = try SMSSettings(url: post.sink.httpURL, account: "AC1", token: "local", sender: "Trionex")
+        let content = LetterContent.shortMessage(to: number, "493017 is your code")
+        #expect(await TwilioMessages(settings: settings).send(content.text, to: number) == .taken)
+        let sealed = try post.host.host.foundations.sealing().seal(
+            try JSON.encode(content), context: LetterContent.sealContext(id, tenant.id))
+        try await post.host.database.transaction(as: .service(.notifications, for: tenant.id)) { tx in
+            let letter = Letter.queued(id, for: tenant.id, .sms, .signInCode, sealed: sealed, expires: nil, at: Date())
+            #expect(try LetterStore(tx: tx).add(letter))
+            // As the dead program left it.
+            try tx.execute("UPDATE letters SET attempts = 1, in_doubt = true WHERE id = \(id)")
+        }
+        let row = try #require(await post.fate(of: id, tenant.id))
+        #expect(row.status == .sent && row.attempts == 2)
+        #expect(post.sink.shortMessages(to: number.rawValue).count == 1)
     }
 
     @Test("A number that the provider refuses for good fails the letter, with their code and without the number")

@@ -57,7 +57,8 @@ struct LawTests {
     @Test("C libraries are imported by the client that owns them alone")
     func pointers() {
         let owners = [
-            "CLibPQ": "Shared/Postgres/", "CHiredis": "Shared/Redis/", "CRdKafka": "Shared/Kafka/", "CArgon2": "Services/Auth/", "CCrypt": "Services/Auth/",
+            "CLibPQ": "Shared/Postgres/", "CHiredis": "Shared/Redis/", "CRdKafka": "Shared/Kafka/", "CArgon2": "Services/Auth/",
+            "CCrypt": "Services/Auth/",
             "CFido2": "Services/Auth/", "CQREncode": "Services/Auth/",
             "CLibXML2": "Services/Content/", "CCurl": "Services/Notifications/",
         ]

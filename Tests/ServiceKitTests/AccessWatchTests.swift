@@ -67,7 +67,8 @@ struct AccessWatchTests {
     func missingPermission() async throws {
         let host = try await lodge(), tenant = TestTenant(), id = UUID().uuidString.lowercased()
         let person = tenant.person(may: "other:read")
-        let answer = try await host.client(person).get("/api/v1/lodge/keys/\(id)", headers: ["user-agent": "lodger", "x-request-id": "request-12345"])
+        let answer = try await host.client(person).get(
+            "/api/v1/lodge/keys/\(id)", headers: ["user-agent": "lodger", "x-request-id": "request-12345"])
         #expect(answer.status == 403)
         let entries = try await refusals(host, tenant.id)
         #expect(entries.count == 1)
@@ -113,13 +114,16 @@ struct AccessWatchTests {
         #expect(sums.first?["changed"]["count"] == 30 && sums.first?["actor"].string == "person:\(tenant.user.id)")
     }
 
-    @Test("another organization's object is a security event: a metric, a warning and an entry in the platform's log; the answer does not differ")
+    @Test(
+        "another organization's object is a security event: a metric, a warning and an entry in the platform's log; the answer does not differ"
+    )
     func crossTenant() async throws {
         let host = try await lodge(), mine = TestTenant(), theirs = TestTenant()
         let id = try await object(host, of: theirs.id)
         let client = try await host.client(mine.person(may: "keys:read"))
         let before = try await metric(host)
-        let foreign = try await client.get("/api/v1/lodge/keys/\(id)"), missing = try await client.get("/api/v1/lodge/keys/\(ArticleID.make())")
+        let foreign = try await client.get("/api/v1/lodge/keys/\(id)"),
+            missing = try await client.get("/api/v1/lodge/keys/\(ArticleID.make())")
         #expect(foreign.status == 404 && missing.status == 404)
         #expect(foreign.json["title"] == missing.json["title"] && foreign.json["detail"] == missing.json["detail"])
         try await host.eventually("the attempt is known") { try await attempts(host, by: mine.id).count == 1 }

@@ -8,10 +8,13 @@ import Testing
 
 @Suite("Who may, with what")
 struct CredentialTests {
-    private func token(_ person: TestPerson, proven: TimeInterval = 0, impersonator: UserID? = nil, roles: [String]? = nil) async throws -> String {
+    private func token(_ person: TestPerson, proven: TimeInterval = 0, impersonator: UserID? = nil, roles: [String]? = nil) async throws
+        -> String
+    {
         try await TestKeys.sign(
             AccessClaims(
-                user: person.id, session: person.session, tenant: person.tenant, roles: roles ?? person.roles, permissions: person.permissions,
+                user: person.id, session: person.session, tenant: person.tenant, roles: roles ?? person.roles,
+                permissions: person.permissions,
                 plan: "starter", amr: ["pwd"], issuedAt: Date(), lifetime: 900, authTime: Date().addingTimeInterval(-proven),
                 impersonator: impersonator))
     }

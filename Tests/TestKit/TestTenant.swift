@@ -1,7 +1,7 @@
 package import Contracts
 package import Foundation
 import JWTKit
-import ServiceKit
+package import ServiceKit
 
 /// A fresh organization, with a person for each role that ships.
 package struct TestTenant: Sendable {
@@ -51,11 +51,15 @@ package struct TestPerson: Sendable {
         Caller(.person(id), tenant: tenant, roles: roles, permissions: PermissionSet(permissions), session: session)
     }
 
+    /// What their access token says.
+    package func claims(issuedAt: Date, lifetime: TimeInterval = 900, plan: String = "starter") -> AccessClaims {
+        AccessClaims(
+            user: id, session: session, tenant: tenant, roles: roles, permissions: permissions, plan: plan, amr: ["pwd"],
+            issuedAt: issuedAt, lifetime: lifetime)
+    }
+
     /// A signed access token, as auth would make it.
     package func token(now: Date = Date(), lifetime: TimeInterval = 900, plan: String = "starter") async throws -> String {
-        try await TestKeys.sign(
-            AccessClaims(
-                user: id, session: session, tenant: tenant, roles: roles, permissions: permissions, plan: plan, amr: ["pwd"], issuedAt: now,
-                lifetime: lifetime))
+        try await TestKeys.sign(claims(issuedAt: now, lifetime: lifetime, plan: plan))
     }
 }

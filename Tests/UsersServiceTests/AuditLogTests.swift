@@ -17,7 +17,8 @@ struct AuditLogTests {
         let id = EventID.make()
         let entry = AuditEntryRecorded(
             action: "content.article.publish", resourceType: "article", resourceID: "a1", actor: "key:0197b1c0-0000-7000-8000-000000000003",
-            outcome: "allowed", riskLevel: "medium", address: "203.0.113.7", userAgent: "Mozilla/5.0", changed: ["plan": "pro", "weight": .number(1.25)],
+            outcome: "allowed", riskLevel: "medium", address: "203.0.113.7", userAgent: "Mozilla/5.0",
+            changed: ["plan": "pro", "weight": .number(1.25)],
             previous: ["plan": "starter"], requestID: "request-1", impersonator: chronicle.tenant.admin.id, user: chronicle.tenant.owner.id)
         try await TestEvents.publish(entry, for: chronicle.tenant.id, eventID: id)
         try await chronicle.settle(1)
@@ -87,8 +88,10 @@ struct AuditLogTests {
         try await chronicle.settle(4)
         let client = try await chronicle.reader()
         func numbers(_ query: String) async throws -> [Int] {
-            try await client.get("/api/v1/audit-logs?resourceType=entry&\(query)")["data"].array.compactMap { $0["newValues"]["number"].int }
-                .sorted()
+            try await client.get("/api/v1/audit-logs?resourceType=entry&\(query)")["data"].array.compactMap {
+                $0["newValues"]["number"].int
+            }
+            .sorted()
         }
         #expect(try await numbers("person=\(ada.id)") == [1])
         #expect(try await numbers("actor=person:\(bob.id)") == [2, 3])
@@ -114,7 +117,9 @@ struct AuditLogTests {
         #expect(try await client.get("/api/v1/audit-logs?limit=2&resourceType=entry&cursor=\(cursor)").status == 200)
         #expect(try await client.get("/api/v1/audit-logs?limit=2&cursor=\(cursor)").status == 400)
         #expect(try await client.get("/api/v1/audit-logs?limit=2&resourceType=entry&cursor=WyIxMDAwIl0").status == 400)
-        #expect(try await chronicle.host.client(chronicle.tenant.admin).get("/api/v1/audit-logs?limit=2&resourceType=entry&cursor=\(cursor)").status == 400)
+        #expect(
+            try await chronicle.host.client(chronicle.tenant.admin).get("/api/v1/audit-logs?limit=2&resourceType=entry&cursor=\(cursor)")
+                .status == 400)
         try await chronicle.settle(6)
         let readings = try await client.get("/api/v1/audit-logs?action=users.audit.read")["data"].array
         #expect(readings.count == 1)
@@ -204,13 +209,16 @@ struct AuditLogTests {
         let keys = try file("key.json", try await client.get("/api/v1/audit-logs/key").body)
         let whole = try file("whole.ndjson", export.body)
         let (code, report) = try await verify(whole, "--key", keys)
-        #expect(code == 0 && report["valid"] == true && report["entries"].int ?? 0 >= 40 && report["signedThrough"].int ?? 0 >= 40, "\(report)")
+        #expect(
+            code == 0 && report["valid"] == true && report["entries"].int ?? 0 >= 40 && report["signedThrough"].int ?? 0 >= 40, "\(report)")
 
         let edited = try file("edited.ndjson", Data(export.text.replacingOccurrences(of: "\"entry-17\"", with: "\"entry-18\"").utf8))
         #expect(try await names(edited, keys) == ["edited 17"])
         let removed = try file("removed.ndjson", Data(lines.filter { !$0.contains("\"entry-5\"") }.joined(separator: "\n").utf8))
         #expect(try await names(removed, keys) == ["removed 5"])
-        let short = try file("short.ndjson", Data(lines.filter { !$0.contains("\"kind\":\"entry\"") || !$0.contains("\"sequence\":40,") }.joined(separator: "\n").utf8))
+        let short = try file(
+            "short.ndjson",
+            Data(lines.filter { !$0.contains("\"kind\":\"entry\"") || !$0.contains("\"sequence\":40,") }.joined(separator: "\n").utf8))
         #expect(try await names(short, keys).contains { $0.hasSuffix(" 40") })
         let foreign = try file("foreign.json", try JSON.encode(AuditKeySet([AuditSigningKey().publicKey])))
         #expect(try await names(whole, foreign).allSatisfy { $0.hasPrefix("bad-checkpoint") })

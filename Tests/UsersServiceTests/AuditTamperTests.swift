@@ -19,10 +19,12 @@ struct AuditTamperTests {
         "an edit of any field is found and named",
         arguments: [
             "new_values = '{\"number\": 700}'", "old_values = NULL", "actor = 'person:0197b1c0-0000-7000-8000-000000000001'",
-            "action = 'test.entry.read'", "occurred_at = occurred_at - interval '1 hour'", "occurred_at = occurred_at + interval '7 microseconds'",
+            "action = 'test.entry.read'", "occurred_at = occurred_at - interval '1 hour'",
+            "occurred_at = occurred_at + interval '7 microseconds'",
             "recorded_at = recorded_at + interval '1 day'", "ip_address = '198.51.100.1'", "user_agent = NULL", "risk_level = 'high'",
             "outcome = 'refused'", "service = 'files'", "resource_type = 'x'", "resource_id = NULL", "request_id = 'x'",
-            "location = '{\"city\": \"Paris\"}'", "user_id = gen_random_uuid()", "impersonator = gen_random_uuid()", "id = gen_random_uuid()",
+            "location = '{\"city\": \"Paris\"}'", "user_id = gen_random_uuid()", "impersonator = gen_random_uuid()",
+            "id = gen_random_uuid()",
             "hash = sha256('x')",
         ])
     func edits(assignment: String) async throws {

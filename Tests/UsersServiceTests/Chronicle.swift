@@ -6,7 +6,6 @@ import Postgres
 import ServiceKit
 import TestKit
 import Testing
-import Testing
 import UsersService
 
 /// The audit log of a fresh organization, and what can be done to it from the front and from behind.

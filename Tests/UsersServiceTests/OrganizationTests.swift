@@ -63,6 +63,15 @@ import UsersService
         let rest = try await client.get("/api/v1/organizations?limit=1&cursor=\(cursor)")
         #expect(rest["data"][0]["id"].string == company.tenant.id.description)
         #expect(rest["nextCursor"].isNull)
+        // A key is of one organization, and learns nothing of its owner's others.
+        let person = company.tenant.owner
+        let key = company.host.client(
+            token: try await TestKeys.sign(
+                AccessClaims(
+                    user: person.id, session: nil, tenant: person.tenant, roles: [], permissions: ["*"], plan: "starter", amr: [],
+                    issuedAt: Date(), lifetime: 900, apiKey: .make())))
+        #expect(
+            try await key.get("/api/v1/organizations")["data"].array.compactMap { $0["id"].string } == [company.tenant.id.description])
         let nobody = try await company.host.client(company.tenant.viewer)
         #expect(try await nobody.get("/api/v1/organizations")["data"].array.isEmpty)
     }

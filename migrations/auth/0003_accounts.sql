@@ -28,6 +28,8 @@ CREATE TABLE email_proofs (
     -- Keyed: eight digits are too few to be hashed plainly.
     code_digest   bytea       NOT NULL,
     attempts      integer     NOT NULL DEFAULT 0,
+    -- Counted apart, so that strangers who guess codes do not make the link worthless.
+    wrong_passwords integer   NOT NULL DEFAULT 0,
     -- What a registration waits with, both until the address is proven.
     password_hash text,
     registration  bytea,

@@ -23,7 +23,7 @@ CREATE TABLE letters (
     PRIMARY KEY (tenant_id, id),
     CONSTRAINT forgotten_when_finished CHECK ((sealed IS NOT NULL) = (status = 'queued'))
 );
-CREATE INDEX letters_due ON letters (channel, tenant_id, urgent, next_attempt_at) WHERE status = 'queued';
+CREATE INDEX letters_due ON letters (tenant_id, channel, urgent, next_attempt_at) WHERE status = 'queued';
 CREATE INDEX letters_finished ON letters (finished_at) WHERE finished_at IS NOT NULL;
 ALTER TABLE letters ENABLE ROW LEVEL SECURITY;
 ALTER TABLE letters FORCE ROW LEVEL SECURITY;

@@ -20,7 +20,8 @@ struct SSOAddressGuard: Sendable {
 
     /// The parts of an address that may be asked. Throws `SSOFailure.badIssuerAnswer`.
     func check(_ text: String) throws(SSOFailure) -> URLComponents {
-        guard text.utf8.count <= 2_000, let parts = URLComponents(string: text), let host = parts.percentEncodedHost, !host.isEmpty, parts.user == nil,
+        guard text.utf8.count <= 2_000, let parts = URLComponents(string: text), let host = parts.percentEncodedHost, !host.isEmpty,
+            parts.user == nil,
             parts.password == nil, parts.fragment == nil, parts.scheme == "https" || (allowsPrivate && parts.scheme == "http"),
             host.utf8.allSatisfy({ Self.hostBytes.contains($0) })
         else { throw .badIssuerAnswer }

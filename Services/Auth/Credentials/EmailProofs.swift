@@ -47,8 +47,8 @@ struct EmailProofs: Sendable {
         }
         try proofs.insert(
             EmailProof(
-                id: id, purpose: purpose, email: email, account: account, codeDigest: digest(code, id), attempts: 0, expiresAt: expiresAt,
-                passwordHash: passwordHash, registration: registration), tokenDigest: Self.digest(token))
+                id: id, purpose: purpose, email: email, account: account, codeDigest: digest(code, id), wrongPasswords: 0,
+                expiresAt: expiresAt, passwordHash: passwordHash, registration: registration), tokenDigest: Self.digest(token))
         let letters = Letters(tx, sealing)
         guard case .nobody = recipient else {
             let data = ["link": link(purpose, token), "code": code, "minutes": String(Int(lifetime / 60))]
@@ -74,7 +74,7 @@ struct EmailProofs: Sendable {
         // Without a hash it is nobody's, whatever is in it: no link leads to it, no code is told.
         try proofs.insert(
             EmailProof(
-                id: id, purpose: purpose, email: email, account: nil, codeDigest: digest(Self.makeCode(), id), attempts: 0,
+                id: id, purpose: purpose, email: email, account: nil, codeDigest: digest(Self.makeCode(), id), wrongPasswords: 0,
                 expiresAt: tx.now.addingTimeInterval(verificationLifetime), passwordHash: nil, registration: try seal(registration)),
             tokenDigest: Self.digest(Self.makeToken()))
         try Letters(tx, sealing).send(

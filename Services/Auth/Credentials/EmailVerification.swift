@@ -54,12 +54,14 @@ struct EmailVerification: Sendable {
     private func finishRegistration(
         _ proof: EmailProof, _ shown: Shown, _ password: PresentedSecret?, _ request: PublicRequest
     ) async throws {
-        guard let hash = proof.passwordHash, let registration = try proofs.registration(of: proof) else { throw shown.failure }
+        guard let hash = proof.passwordHash, let registration = try proofs.registration(of: proof),
+            proof.wrongPasswords < EmailProof.maximumWrongPasswords
+        else { throw shown.failure }
         guard let password else {
             throw ValidationFailure("/password", "missing", "is needed to finish a registration: the one you chose")
         }
         guard try await passwords.verify(password, against: hash) else {
-            _ = try await database.first(EmailProofStore.countAttempt(proof.id), as: AccountStore.caller)
+            try await database.execute(EmailProofStore.countWrongPassword(proof.id), as: AccountStore.caller)
             throw EmailProofFailure.wrongPassword
         }
         let kept = try proofs.sealed(registration)

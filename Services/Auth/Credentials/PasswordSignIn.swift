@@ -93,7 +93,8 @@ struct PasswordSignIn: Sendable {
         guard let account, account.status == .active, let until else { return try letters.sendNothing() }
         try letters.send(
             Letter(
-                channel: .email, to: account.email.rawValue, template: "account-locked", tenant: nil, data: ["until": Timestamp.text(until)]))
+                channel: .email, to: account.email.rawValue, template: "account-locked", tenant: nil, data: ["until": Timestamp.text(until)]
+            ))
     }
 
     /// A hash made with other settings, or elsewhere, gives way to one of today's. What goes wrong here undoes no sign-in.

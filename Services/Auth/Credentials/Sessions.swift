@@ -105,7 +105,7 @@ struct Sessions: Sendable {
             try sessions.save(session)
             try Outbox(tx).append(revoked)
             try Audit(tx, request).record(
-                "auth.session.end", "session", id.description, risk: reason == .refreshTokenReused ? "high" : "low",
+                "auth.session.end", "session", id.description, risk: reason.isAlarming ? "high" : "low",
                 changed: ["reason": .string(reason.rawValue)])
             return true
         }
@@ -151,7 +151,8 @@ struct Sessions: Sendable {
 
     private func announceEnd(of ended: [SessionID], as caller: Caller, at now: Date) async {
         do {
-            try await revocations.revoke(ended.map { .session($0) }, at: now, tokensExpire: now.addingTimeInterval(max(accessLifetime, Impersonation.longest)))
+            try await revocations.revoke(
+                ended.map { .session($0) }, at: now, tokensExpire: now.addingTimeInterval(max(accessLifetime, Impersonation.longest)))
             try await database.execute(SessionStore.markPublished(ended, at: now), as: caller)
         } catch {
             logger.warning("an ended session is announced to the other programs later", metadata: ["reason": "\(error)"])
@@ -159,10 +160,12 @@ struct Sessions: Sendable {
     }
 
     private func answer(_ claims: PersonClaims, _ session: Session, _ token: RefreshToken, now: Date) async throws -> SignedIn {
+        // Rights may have ended in this very second: a token of the same second would be taken for one of before.
+        let issued = max(now, revocations.earliestIssue(user: claims.userID, tenant: claims.organization.id) ?? now)
         let access = try await keys.sign(
             AccessClaims(
                 user: claims.userID, session: session.id, tenant: claims.organization.id, roles: claims.roles,
-                permissions: claims.permissions, plan: claims.organization.plan, amr: session.methods, issuedAt: now,
+                permissions: claims.permissions, plan: claims.organization.plan, amr: session.methods, issuedAt: issued,
                 lifetime: accessLifetime, authTime: session.authenticatedAt))
         return SignedIn(claims, accessToken: access, refreshToken: token.text, expiresIn: Int(accessLifetime))
     }

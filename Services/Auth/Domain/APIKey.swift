@@ -33,7 +33,8 @@ struct APIKey: Sendable {
     private(set) var version: Int
 
     init(
-        id: APIKeyID, owner: UserID, name: Label, prefix: String, scopes: [Permission], createdAt: Date, expiresAt: Date?, lastUsedAt: Date?,
+        id: APIKeyID, owner: UserID, name: Label, prefix: String, scopes: [Permission], createdAt: Date, expiresAt: Date?,
+        lastUsedAt: Date?,
         revokedAt: Date?, version: Int
     ) {
         self.id = id

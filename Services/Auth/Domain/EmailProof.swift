@@ -14,6 +14,8 @@ struct EmailProof: Sendable {
 
     /// Wrong codes before no code is taken any more. The link stays good: it cannot be guessed.
     static let maximumAttempts = 5
+    /// Wrong passwords before a registration cannot be finished any more.
+    static let maximumWrongPasswords = 5
     /// Letters to one address for one purpose; a mailbox is not to be flooded by strangers.
     static let maximumPerHour = 5
     static let codeDigits = 8
@@ -24,7 +26,8 @@ struct EmailProof: Sendable {
     /// Nil for a registration, and where no account has the address.
     let account: UserID?
     let codeDigest: Data
-    let attempts: Int
+    /// With which a registration was to be finished.
+    let wrongPasswords: Int
     let expiresAt: Date
     /// Of a registration: the hash of its password, and the rest of it, sealed.
     let passwordHash: String?

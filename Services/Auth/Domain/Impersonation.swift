@@ -17,8 +17,10 @@ struct Impersonation: Sendable {
     ) -> Session {
         let end = now.addingTimeInterval(life)
         return Session(
-            id: .make(at: now), account: account, methods: methods, address: address.map { String($0.prefix(Session.maximumAddressLength)) },
-            userAgent: userAgent.map { String($0.prefix(Session.maximumUserAgentLength)) }, device: DeviceName(userAgent).description, risk: 0,
+            id: .make(at: now), account: account, methods: methods,
+            address: address.map { String($0.prefix(Session.maximumAddressLength)) },
+            userAgent: userAgent.map { String($0.prefix(Session.maximumUserAgentLength)) }, device: DeviceName(userAgent).description,
+            risk: 0,
             createdAt: now, authenticatedAt: now, endsAt: end, lastUsedAt: now, expiresAt: end, revokedAt: nil, impersonation: self)
     }
 

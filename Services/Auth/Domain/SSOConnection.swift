@@ -99,15 +99,15 @@ extension EmailAddress {
     }
 }
 
-/// What an issuer gave to tell its clients apart: 1 to 255 visible ASCII characters.
+/// What an issuer gave to tell its clients apart: 1 to 255 characters of printable ASCII (RFC 6749, appendix A).
 struct ClientText: ValidatedText {
     let rawValue: String
     init(checked: String) { rawValue = checked }
     static var schema: Schema { .string(minLength: 1, maxLength: 255) }
 
     static func check(_ text: String) throws(TextProblem) -> String {
-        guard (1...255).contains(text.utf8.count), text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            throw TextProblem("invalid-client-text", "must be 1 to 255 visible ASCII characters without spaces")
+        guard (1...255).contains(text.utf8.count), text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
+            throw TextProblem("invalid-client-text", "must be 1 to 255 printable ASCII characters")
         }
         return text
     }

@@ -29,6 +29,9 @@ struct Session: Sendable {
         case grantWithdrawn = "grant-withdrawn"
         /// The client that it was for is no longer registered.
         case clientRemoved = "client-removed"
+
+        /// Somebody has a copy of what only one should have.
+        var isAlarming: Bool { self == .refreshTokenReused || self == .codeReplayed }
     }
 
     static let maximumUserAgentLength = 512

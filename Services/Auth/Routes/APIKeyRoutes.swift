@@ -154,11 +154,14 @@ struct ScopeText: ValidatedText {
     let rawValue: String
     init(checked: String) { rawValue = checked }
 
-    static var schema: Schema { .string(minLength: 1, maxLength: maximumLength, pattern: "^(\\*|[a-z0-9-]+:[a-z0-9-]+|[a-z0-9-]+:\\*|\\*:[a-z0-9-]+)$") }
+    static var schema: Schema {
+        .string(minLength: 1, maxLength: maximumLength, pattern: "^(\\*|[a-z0-9-]+:[a-z0-9-]+|[a-z0-9-]+:\\*|\\*:[a-z0-9-]+)$")
+    }
     private static let maximumLength = 100
 
     static func check(_ text: String) throws(TextProblem) -> String {
-        guard text.utf8.count <= maximumLength, let permission = Permission(text), isWord(permission.resource), isWord(permission.action) else {
+        guard text.utf8.count <= maximumLength, let permission = Permission(text), isWord(permission.resource), isWord(permission.action)
+        else {
             throw TextProblem("invalid-permission", "must be a permission such as content:read, with * on either side for all")
         }
         return permission.description

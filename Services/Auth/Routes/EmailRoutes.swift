@@ -64,7 +64,8 @@ struct EmailRoutes {
             try await verification.verify(.link(body.token.text), password: body.password, request)
             return AccountPages.verified
         } catch EmailProofFailure.wrongPassword {
-            return AccountPages.verify(token: body.token.text, asksPassword: true, problem: "The password is not the one you registered with.")
+            return AccountPages.verify(
+                token: body.token.text, asksPassword: true, problem: "The password is not the one you registered with.")
         } catch is ValidationFailure {
             return AccountPages.verify(token: body.token.text, asksPassword: true, problem: "Enter the password that you registered with.")
         } catch is EmailProofFailure {
@@ -103,7 +104,8 @@ struct EmailRoutes {
 struct MailedProof: Sendable {
     let shown: EmailVerification.Shown
 
-    static func check(_ token: PresentedSecret?, _ email: EmailAddress?, _ code: PresentedSecret?) throws(ValidationFailure) -> MailedProof {
+    static func check(_ token: PresentedSecret?, _ email: EmailAddress?, _ code: PresentedSecret?) throws(ValidationFailure) -> MailedProof
+    {
         switch (token, email, code) {
         case (let token?, nil, nil): return MailedProof(shown: .link(token.text))
         case (nil, let email?, let code?): return MailedProof(shown: .code(code.text, of: email))

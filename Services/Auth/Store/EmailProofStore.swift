@@ -9,12 +9,12 @@ struct EmailProofStore {
     let tx: Transaction
 
     private static let columns: SQL =
-        "id, purpose, email, account_id, code_digest, attempts, expires_at, password_hash, registration"
+        "id, purpose, email, account_id, code_digest, wrong_passwords, expires_at, password_hash, registration"
 
     private static func read(_ row: Row) throws -> EmailProof {
         EmailProof(
             id: try row("id"), purpose: try row("purpose"), email: try row("email"), account: try row("account_id"),
-            codeDigest: try row("code_digest"), attempts: try row("attempts"), expiresAt: try row("expires_at"),
+            codeDigest: try row("code_digest"), wrongPasswords: try row("wrong_passwords"), expiresAt: try row("expires_at"),
             passwordHash: try row("password_hash"), registration: try row("registration"))
     }
 
@@ -62,13 +62,9 @@ struct EmailProofStore {
             """, read)
     }
 
-    /// A wrong password with a registration's link. True while another may be tried.
-    static func countAttempt(_ id: UUID) -> Query<Bool> {
-        Query(
-            """
-            UPDATE email_proofs SET attempts = attempts + 1 WHERE id = \(id)
-            RETURNING attempts < \(EmailProof.maximumAttempts) AS has_more
-            """, column: "has_more")
+    /// A wrong password with a registration's link or code.
+    static func countWrongPassword(_ id: UUID) -> SQL {
+        "UPDATE email_proofs SET wrong_passwords = wrong_passwords + 1 WHERE id = \(id)"
     }
 
     /// The registrations that wait for this address, the latest first.

@@ -48,7 +48,8 @@ struct SessionHousekeeping: Service {
         }
         guard let latest = ended.map(\.revokedAt).max() else { return }
         let ids = ended.map(\.id)
-        try await revocations.revoke(ids.map { .session($0) }, at: latest, tokensExpire: latest.addingTimeInterval(max(accessLifetime, Impersonation.longest)))
+        try await revocations.revoke(
+            ids.map { .session($0) }, at: latest, tokensExpire: latest.addingTimeInterval(max(accessLifetime, Impersonation.longest)))
         try await database.platform(PlatformWork("ended sessions announced")) { tx in
             try PlatformSessionStore(tx: tx).markPublished(ids)
         }

@@ -38,14 +38,18 @@ struct OrganizationRoutes {
 
     // MARK: - Which there are
 
-    /// Through the platform's door, for the caller's own memberships alone.
+    /// Through the platform's door, for the caller's own memberships alone. A key, or somebody who acts for the person, belongs to one
+    /// organization: it learns nothing of the others.
     func mine(_ request: CallerRequest, _ query: MineQuery) async throws -> Page<OrganizationView> {
         let user = try request.user()
         let limit = query.limit ?? .standard, now = request.now
         let after = try query.cursor?.newestFirst()
-        let memberships = try await database.platform(PlatformWork("organizations of a person")) { tx in
-            try tx.query(MembershipStore.page(of: user, after: after, limit: limit.value + 1))
-        }
+        let page = MembershipStore.page(of: user, after: after, limit: limit.value + 1)
+        let isInPerson = (try? request.person()) != nil
+        let memberships =
+            isInPerson
+            ? try await database.platform(PlatformWork("organizations of a person")) { tx in try tx.query(page) }
+            : try await database.query(page, as: request.caller)
         let shown = memberships.prefix(limit.value)
         let next =
             memberships.count > limit.value

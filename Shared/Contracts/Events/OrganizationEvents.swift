@@ -40,7 +40,8 @@ package struct OrganizationReactivated: Event {
 package struct OrganizationDeleted: Event {
     package static let topic = Topic.users
     package static let name = "organization.deleted"
-    package static let summary = "An organization was deleted: its data is removed for good after the time that is left for second thoughts."
+    package static let summary =
+        "An organization was deleted: its data is removed for good after the time that is left for second thoughts."
 
     package let organizationID: TenantID
     package let erasedAfter: Date

@@ -63,7 +63,8 @@ package enum DemoOrganization {
         for _ in 0..<tries {
             answer = try await post(registration, to: gateway + "/api/v1/auth/register")
             if answer.status == 409 {
-                answer = try await post(SignIn(email: registration.email, password: registration.password), to: gateway + "/api/v1/auth/login")
+                answer = try await post(
+                    SignIn(email: registration.email, password: registration.password), to: gateway + "/api/v1/auth/login")
             }
             // A neighbour may still be settling: 503 is worth another try.
             if answer.status < 500 { break }
@@ -73,7 +74,8 @@ package enum DemoOrganization {
             let tokens = try? JSONDecoder().decode(Tokens.self, from: Data(answer.body.readableBytesView))
         else {
             throw StackFailure(
-                "The organization \(registration.organization.name) could not be made: the gateway answered \(answer.status) \(String(buffer: answer.body)).")
+                "The organization \(registration.organization.name) could not be made: the gateway answered \(answer.status) \(String(buffer: answer.body))."
+            )
         }
         return tokens.accessToken
     }

@@ -29,7 +29,8 @@ package struct Audit {
         try Outbox(tx).append(
             AuditEntryRecorded(
                 action: action, resourceType: resourceType, resourceID: resourceID, actor: tx.caller.principalText, outcome: "allowed",
-                riskLevel: risk, address: address, userAgent: userAgent, changed: changed, previous: was.isEmpty ? nil : was, requestID: requestID,
+                riskLevel: risk, address: address, userAgent: userAgent, changed: changed, previous: was.isEmpty ? nil : was,
+                requestID: requestID,
                 impersonator: tx.caller.impersonator, user: tx.caller.user))
     }
 }

@@ -4,7 +4,7 @@ package import Foundation
 /// Encrypts what is kept and must be read back (AES-256-GCM), under a key that is not in the database.
 ///
 /// A sealed value says which key it was sealed with, so that keys can be changed: put the new one first, keep the old ones behind.
-package struct Sealing: Sendable {
+package struct Sealing: Sendable, CustomStringConvertible, CustomDebugStringConvertible {
     /// The value was changed, moved to another place, or sealed with a key that is no longer set.
     package struct CannotOpen: Error {}
 
@@ -21,11 +21,16 @@ package struct Sealing: Sendable {
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             guard let bytes = Data(base64Encoded: part.trimmingCharacters(in: .whitespacesAndNewlines)), bytes.count == Self.keyBytes
             else { return nil }
-            keys.append((Data(SHA256.hash(data: Data("trionex sealing key ".utf8) + bytes).prefix(Self.nameBytes)), SymmetricKey(data: bytes)))
+            keys.append(
+                (Data(SHA256.hash(data: Data("trionex sealing key ".utf8) + bytes).prefix(Self.nameBytes)), SymmetricKey(data: bytes)))
         }
         guard !keys.isEmpty else { return nil }
         self.keys = keys
     }
+
+    /// Whoever prints what holds one prints no key.
+    package var description: String { "sealing" }
+    package var debugDescription: String { description }
 
     /// - Parameter context: what the value is and whose, such as `totp <id>`; a value opens in its own place only.
     package func seal(_ plain: Data, context: String) throws -> Data {

@@ -4,10 +4,13 @@ import Foundation
 /// A schema with the name under which OpenAPI lists it; nil for what is written in place.
 package struct NamedSchema: Sendable, Equatable {
     package let name: String?
+    /// The name with those of the types around it, for two types of one name.
+    package let fullName: String?
     package let schema: Schema
 
-    package init(name: String?, schema: Schema) {
+    package init(name: String?, fullName: String? = nil, schema: Schema) {
         self.name = name
+        self.fullName = fullName ?? name
         self.schema = schema
     }
 }
@@ -20,7 +23,7 @@ package enum SchemaProbe {
 
     package static func named<T: Decodable>(_ type: T.Type) -> NamedSchema {
         let schema = probe(type, depth: 0).schema
-        if case .object = schema { return NamedSchema(name: name(of: type), schema: schema) }
+        if case .object = schema { return NamedSchema(name: name(of: type), fullName: fullName(of: type), schema: schema) }
         return NamedSchema(name: nil, schema: schema)
     }
 
@@ -34,6 +37,12 @@ package enum SchemaProbe {
         guard let decodable = type as? any Decodable.Type else { return nil }
         func open<D: Decodable>(_ type: D.Type) -> T? { probe(type, depth: 0).value as? T }
         return open(decodable)
+    }
+
+    /// `RegistrationRoutes.Organization` as `RegistrationRoutesOrganization`: without the module, and without the marks of private types.
+    private static func fullName(of type: Any.Type) -> String {
+        String(reflecting: type).split(separator: ".").dropFirst().filter { !$0.contains("(") }.joined()
+            .filter { $0.isLetter || $0.isNumber }
     }
 
     private static func name(of type: Any.Type) -> String {

@@ -8,8 +8,10 @@ package enum OpenAPI {
 
     package static func document(title: String, summary: String, endpoints: [Endpoint]) -> JSONValue {
         var paths: [String: [String: JSONValue]] = [:]
-        var components: [String: JSONValue] = ["Problem": json(Problem.schema.schema)]
-        for endpoint in endpoints where !endpoint.path.hasPrefix("/internal/") {
+        let shown = endpoints.filter { !$0.path.hasPrefix("/internal/") }
+        var components = Components(shown.flatMap { [$0.requestBody, $0.responseBody].compactMap { $0 } } + [Problem.schema])
+        _ = components.reference(Problem.schema)
+        for endpoint in shown {
             paths[endpoint.template, default: [:]][endpoint.method.rawValue.lowercased()] = operation(endpoint, &components)
         }
         return .object([
@@ -17,20 +19,25 @@ package enum OpenAPI {
             "info": .object(["title": .string(title), "summary": .string(summary), "version": .string(version)]),
             "paths": .object(paths.mapValues { .object($0) }),
             "components": .object([
-                "schemas": .object(components),
+                "schemas": .object(components.schemas),
                 "securitySchemes": .object([
-                    "bearer": .object(["type": .string("http"), "scheme": .string("bearer"), "bearerFormat": .string("JWT")])
+                    "bearer": .object(["type": .string("http"), "scheme": .string("bearer"), "bearerFormat": .string("JWT")]),
+                    "apiKey": .object(["type": .string("apiKey"), "in": .string("header"), "name": .string("X-API-Key")]),
                 ]),
             ]),
         ])
     }
 
-    private static func operation(_ endpoint: Endpoint, _ components: inout [String: JSONValue]) -> JSONValue {
+    private static func operation(_ endpoint: Endpoint, _ components: inout Components) -> JSONValue {
         var operation: [String: JSONValue] = [
             "summary": .string(endpoint.summary), "operationId": .string(operationID(endpoint)),
-            "security": endpoint.access == .public ? .array([]) : .array([.object(["bearer": .array([])])]),
+            "security": .array(endpoint.access.schemes.map { .object([$0: .array([])]) }),
         ]
-        if case .permission(let permission) = endpoint.access { operation["x-permission"] = .string(permission.description) }
+        switch endpoint.access {
+        case .permission(let permission), .recently(.some(let permission)): operation["x-permission"] = .string(permission.description)
+        case .public, .signedIn, .recently(nil), .superadmin, .service: break
+        }
+        if case .recently = endpoint.access { operation["x-max-authentication-age"] = .integer(Access.recentSeconds) }
         var parameters: [JSONValue] = endpoint.pathParameters.map { name in
             .object(["name": .string(name), "in": .string("path"), "required": .bool(true), "schema": json(.string())])
         }
@@ -51,19 +58,18 @@ package enum OpenAPI {
         }
         if !parameters.isEmpty { operation["parameters"] = .array(parameters) }
         if let body = endpoint.requestBody {
-            let mediaType = endpoint.streamsBody ? "application/octet-stream" : "application/json"
             operation["requestBody"] = .object([
-                "required": .bool(true), "content": .object([mediaType: .object(["schema": reference(body, &components)])]),
+                "required": .bool(true), "content": .object([endpoint.requestMediaType: .object(["schema": components.reference(body)])]),
             ])
         }
         operation["responses"] = .object(responses(endpoint, &components))
         return .object(operation)
     }
 
-    private static func responses(_ endpoint: Endpoint, _ components: inout [String: JSONValue]) -> [String: JSONValue] {
+    private static func responses(_ endpoint: Endpoint, _ components: inout Components) -> [String: JSONValue] {
         var success: [String: JSONValue] = ["description": .string(endpoint.status.reasonPhrase)]
         if let body = endpoint.responseBody {
-            success["content"] = .object([endpoint.responseMediaType: .object(["schema": reference(body, &components)])])
+            success["content"] = .object([endpoint.responseMediaType: .object(["schema": components.reference(body)])])
         }
         var responses: [String: JSONValue] = [String(endpoint.status.code): .object(success)]
         let problem: JSONValue = .object([
@@ -87,10 +93,22 @@ package enum OpenAPI {
             .joined()
     }
 
-    private static func reference(_ named: NamedSchema, _ components: inout [String: JSONValue]) -> JSONValue {
-        guard let name = named.name else { return json(named.schema) }
-        components[name] = json(named.schema)
-        return .object(["$ref": .string("#/components/schemas/\(name)")])
+    /// The schemas with names. Where two types have one name and not one form, both go by their full names.
+    private struct Components {
+        private(set) var schemas: [String: JSONValue] = [:]
+        private let ambiguous: Set<String>
+
+        init(_ all: [NamedSchema]) {
+            let forms = Dictionary(grouping: all.filter { $0.name != nil }) { $0.name ?? "" }.mapValues { Set($0.map { json($0.schema) }) }
+            ambiguous = Set(forms.filter { $0.value.count > 1 }.keys)
+        }
+
+        mutating func reference(_ named: NamedSchema) -> JSONValue {
+            guard let short = named.name, let full = named.fullName else { return json(named.schema) }
+            let name = ambiguous.contains(short) ? full : short
+            schemas[name] = json(named.schema)
+            return .object(["$ref": .string("#/components/schemas/\(name)")])
+        }
     }
 
     /// A schema as JSON Schema 2020-12; also used by AsyncAPI.
@@ -128,6 +146,17 @@ package enum OpenAPI {
             return .object(["anyOf": .array([json(inner), .object(["type": .string("null")])])])
         case .any: return .object([:])
         case .binary: return .object(["type": .string("string"), "format": .string("binary")])
+        }
+    }
+}
+
+extension Access {
+    /// The credentials that are taken: any of them, or none where anybody may call.
+    fileprivate var schemes: [String] {
+        switch self {
+        case .public: []
+        case .permission, .signedIn: ["bearer", "apiKey"]
+        case .recently, .superadmin, .service: ["bearer"]
         }
     }
 }

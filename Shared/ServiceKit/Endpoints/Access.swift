@@ -5,7 +5,7 @@ import Foundation
 package enum Access: Sendable, Hashable, ExpressibleByStringLiteral, CustomStringConvertible {
     /// Anybody, signed in or not.
     case `public`
-    /// Whoever is signed in, whatever their role: their own profile, their own sessions.
+    /// Whoever is signed in, whatever their role: their own profile, their own sessions. A key of theirs may read.
     case signedIn
     /// Whoever holds the permission.
     case permission(Permission)
@@ -33,8 +33,8 @@ package enum Access: Sendable, Hashable, ExpressibleByStringLiteral, CustomStrin
         }
     }
 
-    /// Refuses a caller that is not the kind this endpoint is for.
-    func check(_ caller: Caller, now: Date) throws(AccessFailure) {
+    /// Refuses a caller that is not the kind this endpoint is for. `reads`: the call changes nothing (`GET`).
+    func check(_ caller: Caller, reads: Bool, now: Date) throws(AccessFailure) {
         switch self {
         case .public: return
         case .service:
@@ -43,6 +43,8 @@ package enum Access: Sendable, Hashable, ExpressibleByStringLiteral, CustomStrin
             // What was given to a client opens what its scopes name, and nothing that is the person's alone.
             guard caller.client == nil else { throw .personOnly }
             guard caller.user != nil else { throw .notSignedIn }
+            // A key reads what is its owner's own. To change it is the owner's business.
+            if case .apiKey = caller.principal, !reads { throw .personOnly }
         case .permission(let permission):
             // A service token opens /internal/v1 only: inside the network nobody has a user's rights.
             switch caller.principal {

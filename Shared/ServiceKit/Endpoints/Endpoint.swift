@@ -13,6 +13,7 @@ package struct Endpoint: Sendable {
     package let access: Access
     package let query: NamedSchema?
     package let requestBody: NamedSchema?
+    package let requestMediaType: String
     package let responseBody: NamedSchema?
     package let responseMediaType: String
     package let status: HTTPResponse.Status
@@ -39,7 +40,8 @@ package struct Endpoint: Sendable {
     func under(_ base: String) -> Endpoint {
         Endpoint(
             method: method, path: path.isEmpty ? base : "\(base)/\(path)", summary: summary, access: access, query: query,
-            requestBody: requestBody, responseBody: responseBody, responseMediaType: responseMediaType, status: status,
+            requestBody: requestBody, requestMediaType: requestMediaType, responseBody: responseBody, responseMediaType: responseMediaType,
+            status: status,
             maxBodyBytes: maxBodyBytes, streamsBody: streamsBody, handle: handle)
     }
 }
@@ -160,16 +162,23 @@ extension Endpoint {
         _ path: String, _ summary: String, _ anybody: Anybody, maxBodyBytes: Int? = nil, _ handler: @escaping PublicHandler<B, R>
     ) -> Endpoint {
         let schema = SchemaProbe.named(B.self)
-        return make(.post, path, summary, .public, body: schema, maxBodyBytes: maxBodyBytes, result: R.self) { request, _, data in
+        return make(.post, path, summary, .public, body: schema, mediaType: formMediaType, maxBodyBytes: maxBodyBytes, result: R.self) {
+            request, _, data in
             let form = try protocolled(B.self) {
-                let mediaType = request.headers[.contentType]?.split(separator: ";").first?.trimmingCharacters(in: .whitespaces).lowercased()
-                guard mediaType == "application/x-www-form-urlencoded" else { throw MalformedBody.wrongMediaType }
+                let mediaType = request.headers[.contentType]?.split(separator: ";").first?.trimmingCharacters(in: .whitespaces)
+                    .lowercased()
+                // No body at all is a form without fields.
+                guard mediaType == formMediaType || (mediaType == nil && data.isEmpty) else {
+                    throw MalformedBody.wrongMediaType
+                }
                 guard let pairs = FormText.pairs(String(decoding: data, as: UTF8.self)) else { throw MalformedBody.badQuery }
                 return try FieldDecoder.decode(B.self, query: pairs, schema: schema.schema)
             }
             return try await handler(request, form).response(to: request)
         }
     }
+
+    private static let formMediaType = "application/x-www-form-urlencoded"
 
     /// Decodes; a protocol of its own says in its own form what cannot be read.
     private static func protocolled<T>(_ type: T.Type, _ decode: () throws -> T) throws -> T {
@@ -218,11 +227,12 @@ extension Endpoint {
 
     private static func make<R: EndpointResult>(
         _ method: HTTPRequest.Method, _ path: String, _ summary: String, _ access: Access, query: NamedSchema? = nil,
-        body: NamedSchema? = nil, maxBodyBytes: Int? = nil, streamsBody: Bool = false, result: R.Type,
+        body: NamedSchema? = nil, mediaType: String? = nil, maxBodyBytes: Int? = nil, streamsBody: Bool = false, result: R.Type,
         _ handle: @escaping @Sendable (PublicRequest, Caller?, Data) async throws -> Response
     ) -> Endpoint {
         Endpoint(
-            method: method, path: path, summary: summary, access: access, query: query, requestBody: body, responseBody: R.bodySchema,
+            method: method, path: path, summary: summary, access: access, query: query, requestBody: body,
+            requestMediaType: mediaType ?? (streamsBody ? "application/octet-stream" : "application/json"), responseBody: R.bodySchema,
             responseMediaType: R.mediaType, status: R.status, maxBodyBytes: maxBodyBytes, streamsBody: streamsBody, handle: handle)
     }
 }

@@ -140,7 +140,7 @@ struct EndpointRouter: Sendable {
         }
         let caller = try await caller(of: request, verifier)
         context.record.set(caller: caller)
-        try endpoint.access.check(caller, now: now())
+        try endpoint.access.check(caller, reads: endpoint.method == .get, now: now())
         return caller
     }
 

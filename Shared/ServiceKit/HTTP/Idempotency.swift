@@ -64,9 +64,14 @@ struct Idempotency: Sendable {
             throw Refusal.malformed
         }
         let keyHash = Self.digest("key", key)
+        // Where the caller is nobody, what the client proves itself with is a part of what was asked: an OAuth client's password is in
+        // the header, and whoever has not got it must not be given the answer again.
+        let proof = caller.principal == .anonymous ? [request.headers[.authorization] ?? "", request.headers[.cookie] ?? ""] : []
         let fingerprint = Self.digest(
-            request.method.rawValue, request.path, request.headers[.contentLength] ?? "", request.headers[.contentDisposition] ?? "",
-            body.base64EncodedString())
+            [
+                request.method.rawValue, request.path, request.headers[.contentLength] ?? "", request.headers[.contentDisposition] ?? "",
+                body.base64EncodedString(),
+            ] + proof)
         let secret = SymmetricKey(data: SHA256.hash(data: Data("answer\u{0}\(key)\u{0}\(caller.principalText)".utf8)))
         let store = IdempotencyStore(keyHash: keyHash, principal: caller.principalText)
         let now = now()
@@ -136,7 +141,9 @@ struct Idempotency: Sendable {
         return Response(status: .init(code: answer.status), headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: answer.body)))
     }
 
-    private static func digest(_ parts: String...) -> Data {
+    private static func digest(_ parts: String...) -> Data { digest(parts) }
+
+    private static func digest(_ parts: [String]) -> Data {
         Data(SHA256.hash(data: Data(parts.joined(separator: "\u{0}").utf8)))
     }
 }

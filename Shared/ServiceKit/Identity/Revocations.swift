@@ -95,6 +95,7 @@ package final class Revocations: Service {
         /// Nil: auth is to be asked for everything.
         var askedUntil: Date?
         var source: Source?
+        var isAsking = false
     }
 
     /// Asks auth for what was written since then; for nil, all that still matters.
@@ -151,31 +152,48 @@ package final class Revocations: Service {
 
     package func run() async throws {
         await cancelWhenGracefulShutdown { [self] in
-            var isAway = false
-            var rounds = 0
-            while !Task.isCancelled {
-                // What Redis has had since it started is not all there was: auth says the rest, once.
-                let isIncomplete = state.withLock { $0.askedUntil == nil } && rounds % Self.readingsPerQuestion == 0
-                let asks = isAway || isIncomplete
-                async let asked: Void = asks ? ask() : ()
-                do {
-                    try await read()
-                    if isAway { logger.notice("ended sessions are read from Redis again") }
-                    await asked
-                    if isAway { state.withLock { $0.askedUntil = nil } }
-                    isAway = false
-                    rounds += 1
-                } catch {
-                    if !isAway { logger.warning("ended sessions cannot be read from Redis", metadata: ["reason": "\(error)"]) }
-                    await asked
-                    state.withLock { $0.readUntil = nil }
-                    // Not a moment later than Redis would have said it.
-                    if !isAway { await ask() }
-                    isAway = true
-                    rounds = 0
+            // Auth is asked beside the readings: should it take its time, they go on.
+            await withDiscardingTaskGroup { group in
+                var isAway = false
+                var rounds = 0
+                while !Task.isCancelled {
+                    // What Redis has had since it started is not all there was: auth says the rest, once.
+                    let isIncomplete = state.withLock { $0.askedUntil == nil } && rounds % Self.readingsPerQuestion == 0
+                    if isAway || isIncomplete { ask(in: &group) }
+                    do {
+                        try await read()
+                        if isAway {
+                            logger.notice("ended sessions are read from Redis again")
+                            state.withLock { $0.askedUntil = nil }
+                        }
+                        isAway = false
+                        rounds += 1
+                    } catch {
+                        if !isAway {
+                            logger.warning("ended sessions cannot be read from Redis", metadata: ["reason": "\(error)"])
+                            ask(in: &group)
+                        }
+                        state.withLock { $0.readUntil = nil }
+                        isAway = true
+                        rounds = 0
+                    }
+                    try? await Task.sleep(for: Self.pause)
                 }
-                try? await Task.sleep(for: Self.pause)
+                group.cancelAll()
             }
+        }
+    }
+
+    /// One question at a time.
+    private func ask(in group: inout DiscardingTaskGroup) {
+        let isFirst = state.withLock { state in
+            defer { state.isAsking = true }
+            return !state.isAsking
+        }
+        guard isFirst else { return }
+        group.addTask { [self] in
+            await ask()
+            state.withLock { $0.isAsking = false }
         }
     }
 

@@ -72,7 +72,8 @@ package struct LetterDelivery: Service {
             logger.error("a letter was refused and is given up", metadata: ["letter": "\(waiting.id)", "problem": "\(refusal.code)"])
             await giveUp(waiting)
         } catch is Sealing.CannotOpen {
-            logger.error("a letter cannot be opened and is given up: was TRIONEX_SEALING_KEY changed?", metadata: ["letter": "\(waiting.id)"])
+            logger.error(
+                "a letter cannot be opened and is given up: was TRIONEX_SEALING_KEY changed?", metadata: ["letter": "\(waiting.id)"])
             await giveUp(waiting)
         } catch {
             guard waiting.attempts < Self.refusalsBeforeGivingUp else { return await giveUp(waiting) }

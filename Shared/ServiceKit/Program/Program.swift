@@ -23,7 +23,9 @@ package protocol Program: SendableMetatype {
     /// Whether health, readiness and metrics answer on `TRIONEX_ADMIN_PORT` instead of beside the endpoints.
     static var hasAdminListener: Bool { get }
     /// Only auth signs tokens itself; everyone else verifies against auth's public keys.
-    static func identity(_ settings: Settings, sealing: Sealing?, now: @escaping @Sendable () -> Date, logger: Logger) throws -> OwnIdentity?
+    static func identity(
+        _ settings: Settings, sealing: Sealing?, now: @escaping @Sendable () -> Date, logger: Logger
+    ) throws -> OwnIdentity?
     /// The composition root: clients in, endpoints, consumers and workers out.
     static func assemble(_ settings: Settings, _ house: Foundations) throws -> Assembly
 }

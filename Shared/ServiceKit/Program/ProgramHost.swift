@@ -127,7 +127,7 @@ package final class ProgramHost: Sendable {
             HTTPServer.application(router, host: common.http.host, port: common.http.port, settings: common.http, logger: log) { port in
                 bound.set(port)
             })
-        self.services = services
+        self.services = services.map(NamedService.init)
     }
 
     /// Runs until a signal or until `shutdown` of the group; throws what made it stop.
@@ -142,6 +142,15 @@ package final class ProgramHost: Sendable {
 
     /// Says that the program has ended, to those who still wait for its port.
     package func ended() { bound.set(nil) }
+}
+
+/// A service that the log calls by the name of its type: what it is made of, keys and hashes among it, is nobody's business.
+private struct NamedService: Service, CustomStringConvertible {
+    let service: any Service
+
+    var description: String { "\(type(of: service))" }
+
+    func run() async throws { try await service.run() }
 }
 
 /// A port that is known once the server listens, or once it is certain that it never will.

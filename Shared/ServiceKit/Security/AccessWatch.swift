@@ -182,7 +182,8 @@ final class AccessWatch: Service, Sendable {
         let now = now()
         for sum in refusals.withLock({ $0.sums(at: now, all: all) }) {
             let entry = AuditEntryRecorded(
-                action: "access.refused.more", resourceType: "endpoint", resourceID: nil, actor: sum.caller.principalText, outcome: "refused",
+                action: "access.refused.more", resourceType: "endpoint", resourceID: nil, actor: sum.caller.principalText,
+                outcome: "refused",
                 riskLevel: "high", address: nil, userAgent: nil,
                 changed: ["count": .integer(sum.count), "since": .string(Timestamp.text(sum.since))],
                 impersonator: sum.caller.impersonator, user: sum.caller.user)

@@ -28,6 +28,6 @@ struct OwnershipStore {
             (SELECT 1 AS found FROM \(raw: objects.table) WHERE \(raw: objects.key) = ANY(\(ids)) AND tenant_id <> \(tenant) LIMIT 1)
             """
         }
-        return try tx.first("\(fragment: questions.joined(separator: " UNION ALL ")) LIMIT 1") != nil
+        return try tx.first("SELECT found FROM (\(fragment: questions.joined(separator: " UNION ALL "))) AS objects LIMIT 1") != nil
     }
 }

@@ -27,7 +27,8 @@ import Testing
         #expect(list["data"].array.map { $0["id"].string } == [id])
 
         let rows = try await stack.auth.database.query(
-            Query("SELECT secret_digest FROM oauth_clients", column: "secret_digest") as Query<Data>, as: .service(.auth, for: person.tenant))
+            Query("SELECT secret_digest FROM oauth_clients", column: "secret_digest") as Query<Data>,
+            as: .service(.auth, for: person.tenant))
         #expect(rows.count == 1 && rows[0].count == 32)
         #expect(!secret.contains(rows[0].base64EncodedString()))
 
@@ -115,7 +116,10 @@ import Testing
         #expect(try await stranger.get("/api/v1/auth/clients/\(party.id)").status == 404)
         #expect(try await stranger.delete("/api/v1/auth/clients/\(party.id)").status == 404)
         #expect(try await stranger.post("/api/v1/auth/clients/\(party.id)/rotate-secret").status == 404)
-        #expect(try await stranger.put("/api/v1/auth/clients/\(party.id)", ["name": "x", "redirectUris": ["https://x.example/"], "scopes": ["openid"]]).status == 404)
+        #expect(
+            try await stranger.put(
+                "/api/v1/auth/clients/\(party.id)", ["name": "x", "redirectUris": ["https://x.example/"], "scopes": ["openid"]]
+            ).status == 404)
         #expect(try await stranger.get("/api/v1/auth/clients")["data"] == [])
     }
 
@@ -139,7 +143,8 @@ import Testing
     func removal() async throws {
         let stack = try await AuthStack.shared.value
         let person = try await stack.register()
-        let party = try await ClientApp.register(by: person, at: stack.auth, changing: ["scopes": ["openid", "offline_access", "users:read"]])
+        let party = try await ClientApp.register(
+            by: person, at: stack.auth, changing: ["scopes": ["openid", "offline_access", "users:read"]])
         let tokens = try await party.tokens(person.newcomer, scope: "openid offline_access users:read")
         let own = try await party.post("/oauth2/token", [("grant_type", "client_credentials")])["access_token"].string
         #expect(try await stack.users.client(token: tokens.access).get("/api/v1/users").status == 200)

@@ -69,7 +69,9 @@ import Testing
     func openRedirect(_ address: String) async throws {
         let stack = try await AuthStack.shared.value
         let party = try await Self.party.value
-        for changes in [["redirect_uri": address], ["redirect_uri": address, "code_challenge": nil], ["redirect_uri": address, "prompt": "none"]] {
+        for changes in [
+            ["redirect_uri": address], ["redirect_uri": address, "code_challenge": nil], ["redirect_uri": address, "prompt": "none"],
+        ] {
             let response = try await Browser(stack.auth).get(party.authorizePath(changes))
             #expect(response.status == 400)
             #expect(response.header("location") == nil)
@@ -77,7 +79,8 @@ import Testing
             #expect(!response.text.contains("evil.example"), "nothing of it is shown")
         }
         let form = try await Browser(stack.auth).post(
-            "/oauth2/authorize", [("client_id", party.clientID)] + ClientApp.request.filter { $0.0 != "redirect_uri" } + [("redirect_uri", address)])
+            "/oauth2/authorize",
+            [("client_id", party.clientID)] + ClientApp.request.filter { $0.0 != "redirect_uri" } + [("redirect_uri", address)])
         #expect(form.status == 400)
         #expect(form.header("location") == nil)
     }
@@ -145,7 +148,9 @@ import Testing
         #expect(page.text.contains("<html lang=\"en\">"))
         #expect(page.text.contains("<title>Sign in"))
         #expect(page.text.contains("width=device-width, initial-scale=1\"") && !page.text.contains("user-scalable"))
-        for field in ["email", "password"] { #expect(page.text.contains("<label for=\"\(field)\">") && page.text.contains("id=\"\(field)\"")) }
+        for field in ["email", "password"] {
+            #expect(page.text.contains("<label for=\"\(field)\">") && page.text.contains("id=\"\(field)\""))
+        }
         #expect(page.text.contains("autocomplete=\"username\"") && page.text.contains("autocomplete=\"current-password\""))
         #expect(page.text.contains("value=\"ada@example.org\""))
         #expect(page.text.contains("/oauth2/forgotten-password"))
@@ -178,7 +183,9 @@ import Testing
         let consent = try await victim.get(party.authorizePath(["prompt": "consent"]))
         let sealed = try #require(consent.hidden("request"))
         #expect(try await attacker.post("/oauth2/consent", [("request", sealed), ("decision", "allow")]).status == 400)
-        #expect(try await victim.post("/oauth2/consent", [("request", String(sealed.dropLast(4)) + "AAAA"), ("decision", "allow")]).status == 400)
+        #expect(
+            try await victim.post("/oauth2/consent", [("request", String(sealed.dropLast(4)) + "AAAA"), ("decision", "allow")]).status
+                == 400)
         // The state of a sign-in page is no consent.
         #expect(try await victim.post("/oauth2/consent", [("request", state), ("decision", "allow")]).status == 400)
     }
@@ -206,7 +213,8 @@ import Testing
         var last = page
         for _ in 0..<12 where last.status != 429 {
             last = try await browser.post(
-                "/oauth2/sign-in", [("request", page.hidden("request") ?? ""), ("email", person.newcomer.email), ("password", "a wrong password")])
+                "/oauth2/sign-in",
+                [("request", page.hidden("request") ?? ""), ("email", person.newcomer.email), ("password", "a wrong password")])
         }
         #expect(last.status == 429)
         let right = try await browser.post(

@@ -207,8 +207,12 @@ import Testing
         func basic(_ id: String, _ secret: String) -> [String: String] {
             ["authorization": "Basic " + Data("\(id):\(secret)".utf8).base64EncodedString()]
         }
-        #expect(try await party.post("/oauth2/token", [grant, ("client_id", party.clientID), ("client_secret", secret)], headers: [:]).status == 200)
-        for headers in [basic(party.clientID, "wrong"), basic("x", secret), basic(page.clientID, secret), ["authorization": "Basic !!!"], [:]] {
+        #expect(
+            try await party.post("/oauth2/token", [grant, ("client_id", party.clientID), ("client_secret", secret)], headers: [:]).status
+                == 200)
+        for headers in [
+            basic(party.clientID, "wrong"), basic("x", secret), basic(page.clientID, secret), ["authorization": "Basic !!!"], [:],
+        ] {
             let response = try await party.post("/oauth2/token", [grant], headers: headers)
             refuses(response, "invalid_client", 401)
             #expect(response.header("www-authenticate")?.hasPrefix("Basic ") == true)
@@ -224,6 +228,22 @@ import Testing
         refuses(try await party.post("/oauth2/token", [grant, grant]), "invalid_request")
         let json = try await stack.auth.client(token: nil).post("/oauth2/token", ["grant_type": "client_credentials"])
         refuses(json, "invalid_request")
+    }
+
+    @Test("a repeated request is answered again for the client that made it, and for nobody who has only its key")
+    func idempotency() async throws {
+        let stack = try await AuthStack.shared.value
+        let person = try await stack.register()
+        let party = try await ClientApp.register(by: person, at: stack.auth)
+        let form = [("grant_type", "client_credentials")], key = UUID().uuidString
+        let basic = "Basic " + Data("\(party.clientID):\(try #require(party.secret))".utf8).base64EncodedString()
+        let first = try await party.post("/oauth2/token", form, headers: ["authorization": basic, "idempotency-key": key])
+        let again = try await party.post("/oauth2/token", form, headers: ["authorization": basic, "idempotency-key": key])
+        #expect(first.status == 200)
+        #expect(again["access_token"] == first["access_token"])
+        let thief = try await party.post("/oauth2/token", form, headers: ["idempotency-key": key])
+        #expect(thief.status >= 400)
+        #expect(thief["access_token"] == .null)
     }
 
     @Test("introspection tells a client of its own organization's tokens, and of no others")

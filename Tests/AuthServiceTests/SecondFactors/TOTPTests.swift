@@ -196,6 +196,22 @@ import Testing
         #expect(try await desk.verify(["mfaToken": token, "method": "totp", "code": code]).status == 200)
     }
 
+    @Test("many guesses at once are no more guesses than one after the other")
+    func guessingAtOnce() async throws {
+        let desk = try await FactorDesk.open()
+        _ = try await desk.addApp()
+        var tokens: [JSONValue] = []
+        for _ in 0..<12 { tokens.append(try await desk.mfaToken()) }
+        let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+            for token in tokens {
+                group.addTask { try await desk.verify(["mfaToken": token, "method": "totp", "code": "123456"]).status }
+            }
+            return try await group.reduce(into: [Int]()) { $0.append($1) }
+        }
+        #expect(statuses.filter { $0 == 401 }.count == ProofChecking.patience.threshold, "\(statuses)")
+        #expect(statuses.filter { $0 == 429 }.count == 12 - ProofChecking.patience.threshold)
+    }
+
     @Test("one mfaToken stands only so many wrong answers, and expires")
     func tokenLimits() async throws {
         let desk = try await FactorDesk.open()

@@ -24,7 +24,7 @@ struct IsolationTests {
     private static let world = Task { () -> World in
         let platform = try await Platform.shared()
         let gateway = platform.addresses.gateway
-        let document = try await TestClient(base: gateway, token: nil).get("/api/v1/openapi.json").json
+        let document = try await mergedDocument(platform)
         let operations = SweptOperation.all(in: document)
         var ada = try await SweptOrganization.found(at: gateway, "ada")
         let missing = try await ada.fill(operations, document)
@@ -34,6 +34,22 @@ struct IsolationTests {
         return World(platform: platform, document: document, operations: operations, ada: ada, eve: eve, missing: missing)
     }
 
+    /// The gateway's document, once it has every service's operations in it.
+    private static func mergedDocument(_ platform: Platform) async throws -> JSONValue {
+        var declared: Set<String> = []
+        for program in StackProgram.all where program.name != .gateway {
+            let base = platform.stack.settings.url(of: program.name)
+            let own = SweptOperation.all(in: try await TestClient(base: base, token: nil).get("/openapi.json").json)
+            declared.formUnion(own.map(\.label).filter { $0.contains(" /api/") })
+        }
+        var document = JSONValue.null
+        try await TrionexTesting.eventually("the gateway's document has all \(declared.count) operations", within: .seconds(60)) {
+            document = try await TestClient(base: platform.addresses.gateway, token: nil).get("/api/v1/openapi.json").json
+            return declared.isSubset(of: Set(SweptOperation.all(in: document).map(\.label)))
+        }
+        return document
+    }
+
     @Test("there is something of every kind to be found, and its owner finds it")
     func objects() async throws {
         let world = try await Self.world.value
@@ -41,7 +57,8 @@ struct IsolationTests {
         #expect(world.missing.isEmpty, "\(world.missing)")
         for collection in [
             "/api/v1/content/articles", "/api/v1/files", "/api/v1/ai/conversations", "/api/v1/notifications", "/api/v1/users",
-            "/api/v1/organizations/{id}/invitations", "/api/v1/organizations/{id}/members", "/api/v1/auth/api-keys", "/api/v1/auth/sessions",
+            "/api/v1/organizations/{id}/invitations", "/api/v1/organizations/{id}/members", "/api/v1/auth/api-keys",
+            "/api/v1/auth/sessions",
         ] { #expect(world.ada.objects[collection] != nil, "\(collection) lists nothing") }
         var found = 0
         for operation in world.operations where operation.isSafe && !operation.pathParameters.isEmpty {
@@ -57,7 +74,7 @@ struct IsolationTests {
         let world = try await Self.world.value
         let before = try await Fingerprint.take(world)
         let callers = try await SweptCaller.all(world)
-        var sweep = Sweep(world: world, base: world.platform.addresses.gateway)
+        var sweep = Sweep(world: world, base: world.platform.addresses.gateway, document: world.document)
         for operation in world.operations {
             for caller in callers where caller.isAlive { try await sweep.call(operation, caller) }
         }
@@ -66,7 +83,8 @@ struct IsolationTests {
         #expect(sweep.compared >= 200)
         print(
             "isolation sweep through the gateway: \(world.operations.count) operations × \(callers.count) identities, \(sweep.calls) calls, "
-                + "\(sweep.compared) comparisons of foreign with missing (\(sweep.deep) past the checks of form), \(findings.count) findings")
+                + "\(sweep.compared) comparisons of foreign with missing (\(sweep.deep) past the checks of form), \(findings.count) findings"
+        )
         let after = try await Fingerprint.take(world)
         let changed = Fingerprint.differences(before, after)
         #expect(changed.isEmpty, "of ada's: \(changed)")
@@ -82,9 +100,9 @@ struct IsolationTests {
         var (calls, compared, findings) = (0, 0, [String]())
         for program in StackProgram.all where program.name != .gateway {
             let base = world.platform.stack.settings.url(of: program.name)
-            let own = SweptOperation.all(in: try await TestClient(base: base, token: nil).get("/openapi.json").json)
-            var sweep = Sweep(world: world, base: base)
-            for operation in own {
+            let document = try await TestClient(base: base, token: nil).get("/openapi.json").json
+            var sweep = Sweep(world: world, base: base, document: document)
+            for operation in SweptOperation.all(in: document) {
                 for caller in callers where caller.isAlive { try await sweep.call(operation, caller) }
             }
             calls += sweep.calls
@@ -138,6 +156,30 @@ struct IsolationTests {
                 $0.hasPrefix("trionex_cross_tenant_attempts_total{service=\"content\"}") && !$0.hasSuffix(" 0")
             }
         }
+    }
+
+    @Test("what ada did stands in her audit log, from every service, and the log is whole")
+    func log() async throws {
+        let world = try await Self.world.value
+        let wanted: Set<String> = [
+            "content.article.create", "content.article.update", "content.article.publish", "files.file.upload",
+            "assistant.conversation.start",
+            "users.user.create", "users.organization.create", "auth.api-key.create", "notifications.notification.send",
+        ]
+        var seen: Set<String> = []
+        try await TrionexTesting.eventually("every service's entries have come") {
+            var next: String? = ""
+            while let cursor = next {
+                let page = try await world.ada.client.get("/api/v1/audit-logs?limit=100\(cursor.isEmpty ? "" : "&cursor=\(cursor)")")
+                seen.formUnion(page["data"].array.compactMap { $0["action"].string })
+                next = page["nextCursor"].string
+            }
+            return wanted.isSubset(of: seen)
+        }
+        #expect(wanted.subtracting(seen).isEmpty, "\(wanted.subtracting(seen).sorted())")
+        let verdict = try await world.ada.client.get("/api/v1/audit-logs/verify")
+        #expect(verdict["valid"] == true, "\(verdict.text)")
+        print("audit: \(seen.count) kinds of action in ada's log of \(verdict["entries"].int ?? 0) entries: \(seen.sorted())")
     }
 
     /// The owner's own values for the parameters of an operation; nil where nothing is known to fit.

@@ -12,7 +12,8 @@ struct SweptAnswer: Equatable, CustomStringConvertible {
 
     /// Of no meaning here: they say how much is left, when it was, or whose trace it is.
     private static let passing: Set<String> = [
-        "date", "x-request-id", "ratelimit", "ratelimit-policy", "traceparent", "retry-after", "age", "content-length", "etag", "last-modified",
+        "date", "x-request-id", "ratelimit", "ratelimit-policy", "traceparent", "retry-after", "age", "content-length", "etag",
+        "last-modified",
     ]
 
     /// `sent` are the ids that the request had in it.

@@ -43,7 +43,9 @@ struct SweptOperation: Sendable {
                     }
                 }
                 var body: (String, JSONValue)?
-                if case .object(let content) = operation["requestBody"]["content"], let first = content.sorted(by: { $0.key < $1.key }).first {
+                if case .object(let content) = operation["requestBody"]["content"],
+                    let first = content.sorted(by: { $0.key < $1.key }).first
+                {
                     body = (first.key, first.value["schema"])
                 }
                 found.append(

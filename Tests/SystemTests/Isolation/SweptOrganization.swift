@@ -58,7 +58,9 @@ struct SweptOrganization: Sendable {
             }
             return answer["id"].string
         }
-        if let article = try await make("/api/v1/content/articles", ["title": .string("\(mark) title"), "content": .string("<p>\(mark) text</p>")]) {
+        if let article = try await make(
+            "/api/v1/content/articles", ["title": .string("\(mark) title"), "content": .string("<p>\(mark) text</p>")])
+        {
             _ = try await client.post("/api/v1/content/articles/\(article)/publish")
             _ = try await client.patch("/api/v1/content/articles/\(article)", ["excerpt": .string("\(mark) excerpt")])
         }
@@ -75,7 +77,8 @@ struct SweptOrganization: Sendable {
         _ = try await make(
             "/api/v1/notifications",
             [
-                "to": ["userId": .string(owner)], "subject": .string("\(mark) subject"), "body": .string("\(mark) body"), "channels": ["inApp"],
+                "to": ["userId": .string(owner)], "subject": .string("\(mark) subject"), "body": .string("\(mark) body"),
+                "channels": ["inApp"],
             ])
         // And whatever else the document lets one make.
         let maker = SampleMaker(components: document["components"], id: UUID().uuidString.lowercased(), mark: mark)
@@ -87,9 +90,11 @@ struct SweptOrganization: Sendable {
     }
 
     static func endsSomething(_ operation: SweptOperation) -> Bool {
-        ["logout", "password", "register", "login", "refresh", "impersonate", "mfa", "passkey", "step-up", "platform"].contains {
-            operation.template.contains($0)
-        }
+        operation.method == "DELETE"
+            || ["sessions", "logout", "password", "register", "login", "refresh", "impersonate", "mfa", "passkey", "step-up", "platform"]
+                .contains {
+                    operation.template.contains($0)
+                }
     }
 
     /// The ids of everything that the lists of the document show to its owner.
@@ -99,7 +104,8 @@ struct SweptOrganization: Sendable {
             guard parameters.isEmpty || parameters.allSatisfy({ ids(for: $0, of: operation) != nil }) else { continue }
             let values = Dictionary(uniqueKeysWithValues: parameters.map { ($0, ids(for: $0, of: operation)?.first ?? "") })
             let answer = try await client.get(operation.path(values))
-            let items = answer["data"].array
+            // What ships with the platform is everybody's.
+            let items = answer["data"].array.filter { $0["builtIn"].bool != true }
             guard answer.status == 200, !items.isEmpty else { continue }
             let found = items.compactMap { $0["id"].string ?? $0["userId"].string ?? $0["version"].int.map(String.init) }
             if !found.isEmpty { objects[operation.template] = Array(found.prefix(3)) }

@@ -11,7 +11,7 @@ import ServiceKit
 struct ClientAuthentication: Sendable {
     static let assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
     /// Seconds ahead of which an assertion may not expire: it is remembered until then, so that it is good once.
-    static let longestAssertion: TimeInterval = 600
+    static let longestAssertion: TimeInterval = 3_660
     static let maximumAssertionBytes = 8_192
     static let methods = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
     static let assertionAlgorithms = ["RS256", "PS256", "ES256"]

@@ -18,7 +18,8 @@ struct ClientRoutes {
             Endpoint.put(":id", "Change an OAuth client", may: .recently("clients:write"), replace)
             Endpoint.delete(":id", "Remove an OAuth client; its tokens end everywhere", may: .recently("clients:write"), remove)
             Endpoint.post(
-                ":id/rotate-secret", "Give an OAuth client a new secret; the old one is worth nothing", may: .recently("clients:write"), rotate)
+                ":id/rotate-secret", "Give an OAuth client a new secret; the old one is worth nothing", may: .recently("clients:write"),
+                rotate)
         }
     }
 

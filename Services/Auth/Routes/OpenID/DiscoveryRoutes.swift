@@ -37,7 +37,8 @@ struct DiscoveryRoutes {
         let revocationEndpointAuthMethodsSupported = ClientAuthentication.methods
         let claimTypesSupported = ["normal"]
         let claimsSupported = [
-            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "amr", "acr", "azp", "sid", "at_hash", "email", "email_verified", "name",
+            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "amr", "acr", "azp", "sid", "at_hash", "email", "email_verified",
+            "name",
             "given_name", "family_name",
         ]
         let acrValuesSupported = ["1", "2"]

@@ -49,7 +49,9 @@ struct LogoutRoutes {
             // The client's own session and the browser's are of one person: nobody need be asked.
             if let browser, browser.account.description == hint.sub {
                 try await browsers.end(browser.reference, of: browser.account, request)
-                if let through, through.browser != browser.reference { try await browsers.end(through.browser, of: through.account, request) }
+                if let through, through.browser != browser.reference {
+                    try await browsers.end(through.browser, of: through.account, request)
+                }
                 return done(address, clearing: true)
             }
             if browser == nil {

@@ -69,6 +69,7 @@ enum ClientReply {
     static func refusal(
         _ failure: OAuthFailure, at reply: AuthorizationRequest.ReplyAddress, issuer: String, cookies: [HTTPField] = []
     ) -> PageOrRedirect {
-        answer([("error", failure.error.rawValue), ("error_description", failure.description)], at: reply, issuer: issuer, cookies: cookies)
+        answer(
+            [("error", failure.error.rawValue), ("error_description", failure.description)], at: reply, issuer: issuer, cookies: cookies)
     }
 }

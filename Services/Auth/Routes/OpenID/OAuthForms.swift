@@ -145,6 +145,12 @@ struct PresentedTokenForm: Decodable, Sendable, OAuthForm {
     }
 }
 
+/// `POST /oauth2/userinfo`.
+struct UserinfoForm: Decodable, Sendable, OAuthForm {
+    let accessToken: String?
+    enum CodingKeys: String, CodingKey { case accessToken = "access_token" }
+}
+
 /// `GET` and `POST /oauth2/logout` (OpenID Connect RP-Initiated Logout 1.0).
 struct LogoutForm: Decodable, Sendable, OpenFields {
     let idTokenHint: String?

@@ -44,7 +44,9 @@ struct SignInPages {
         """
     }
 
-    func secondFactor(methods: [String], chosen: String?, keyOptions: String?, error: String? = nil, status: HTTPResponse.Status = .ok) -> HTMLPage {
+    func secondFactor(methods: [String], chosen: String?, keyOptions: String?, error: String? = nil, status: HTTPResponse.Status = .ok)
+        -> HTMLPage
+    {
         let first = chosen ?? methods.first ?? ""
         let choices = methods.map { method in
             """

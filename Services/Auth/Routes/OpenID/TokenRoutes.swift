@@ -22,7 +22,9 @@ struct TokenRoutes {
             Endpoint.form("introspect", "What a token is worth (RFC 7662)", .public, maxBodyBytes: Self.maximumBodyBytes, introspect)
             Endpoint.form("revoke", "Give a token back (RFC 7009)", .public, maxBodyBytes: Self.maximumBodyBytes, revoke)
             Endpoint.get("userinfo", "The person behind a token (OpenID Connect Core, 5.3)", .public, userinfo)
-            Endpoint.post("userinfo", "The same, with POST", .public, userinfo)
+            Endpoint.form(
+                "userinfo", "The same, with POST; the token may be in the form", .public, maxBodyBytes: Self.maximumBodyBytes,
+                userinfoByForm)
         }
     }
 
@@ -116,11 +118,27 @@ struct TokenRoutes {
     // MARK: - Userinfo
 
     func userinfo(_ request: PublicRequest) async throws -> Uncached<UserinfoView> {
+        guard let token = try bearer(request) else { throw AccessFailure.notSignedIn }
+        return try await facts(of: token, now: request.now)
+    }
+
+    /// In the header or in the form, not in both (RFC 6750, sections 2 and 3.1).
+    func userinfoByForm(_ request: PublicRequest, _ form: UserinfoForm) async throws -> Uncached<UserinfoView> {
+        let header = try bearer(request)
+        guard header == nil || form.accessToken == nil else { throw OAuthFailure(.invalidRequest, "Send the access token once.") }
+        guard let token = header ?? form.accessToken else { throw AccessFailure.notSignedIn }
+        return try await facts(of: token, now: request.now)
+    }
+
+    private func bearer(_ request: PublicRequest) throws(AccessFailure) -> String? {
         let values = request.headers[values: .authorization]
-        guard values.count == 1, let value = values.first, value.prefix(7).lowercased() == "bearer " else {
-            throw values.isEmpty ? AccessFailure.notSignedIn : AccessFailure.badToken
-        }
-        let (caller, claims) = try await inspection.access(String(value.dropFirst(7)), now: request.now)
+        guard let value = values.first else { return nil }
+        guard values.count == 1, value.prefix(7).lowercased() == "bearer " else { throw AccessFailure.badToken }
+        return String(value.dropFirst(7))
+    }
+
+    private func facts(of token: String, now: Date) async throws -> Uncached<UserinfoView> {
+        let (caller, claims) = try await inspection.access(token, now: now)
         guard let user = caller.user, claims.clientID != nil, let scope = claims.scope, let scopes = [OAuthScope](parameter: scope),
             scopes.contains(.openid)
         else { throw OAuthFailure(.insufficientScope, "This needs an access token with the scope openid.") }

@@ -119,9 +119,9 @@ enum PasskeyPage {
             return show("second-factor");
           }
           access = answer.accessToken;
-          say("You are signed in as " + answer.user.email + ".");
           await showKeys();
           show("signed-in");
+          say("You are signed in as " + answer.user.email + ".");
         }
         async function get(options) {
           const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
@@ -159,8 +159,8 @@ enum PasskeyPage {
             list("codes", answer.recoveryCodes);
             part("recovery").hidden = false;
           }
-          say("The passkey is set up.");
           await showKeys();
+          say("The passkey is set up.");
         });
         on("sign-out", "click", async () => {
           await call("POST", "/logout");

@@ -57,9 +57,20 @@ struct SecondFactorLimitStore {
         let last: Date?
     }
 
+    /// The row is kept from changing until the transaction ends: of many guesses at once, each sees what came of those before it.
     func lockedUntil(_ account: UserID) throws -> Date? {
-        try tx.first(
-            Query<Date?>("SELECT locked_until FROM second_factor_limits WHERE account_id = \(account)", column: "locked_until")) ?? nil
+        try ensureRow(account)
+        return try tx.first(
+            Query<Date?>("SELECT locked_until FROM second_factor_limits WHERE account_id = \(account) FOR UPDATE", column: "locked_until"))
+            ?? nil
+    }
+
+    private func ensureRow(_ account: UserID) throws {
+        try tx.execute(
+            """
+            INSERT INTO second_factor_limits (tenant_id, account_id) VALUES (\(tx.caller.tenant), \(account))
+            ON CONFLICT (tenant_id, account_id) DO NOTHING
+            """)
     }
 
     /// Counts one more wrong code and returns how many there are now; those from before `forgotten` count no more.
@@ -86,11 +97,7 @@ struct SecondFactorLimitStore {
 
     /// What was sent lately; the row is kept from changing until the transaction ends.
     func sent(_ account: UserID) throws -> Sent {
-        try tx.execute(
-            """
-            INSERT INTO second_factor_limits (tenant_id, account_id) VALUES (\(tx.caller.tenant), \(account))
-            ON CONFLICT (tenant_id, account_id) DO NOTHING
-            """)
+        try ensureRow(account)
         return try tx.first(
             Query("SELECT sent, sent_since, last_sent_at FROM second_factor_limits WHERE account_id = \(account) FOR UPDATE") { row in
                 Sent(count: try row("sent"), since: try row("sent_since"), last: try row("last_sent_at"))
