@@ -30,7 +30,7 @@ demo: packages programs ## Play the journey through all services (AGAIN=1 looks 
 bench: packages ## Measure the stated figures, in a release build, each beside its peer (ARGS=--part=identity)
 	@Shared/DevStack/install-packages.sh wrk argon2 openssl
 	swift build --configuration release
-	@TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE=10000000 TRIONEX_LIMIT_ADDRESS_PER_MINUTE=10000000 TRIONEX_LIMIT_SIGN_IN=1000000 .build/release/trionex-dev with -- trionex-bench \
+	@TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE=10000000 TRIONEX_LIMIT_ADDRESS_PER_MINUTE=10000000 TRIONEX_LIMIT_SIGN_IN=1000000 TRIONEX_LIMIT_CREDENTIALS_PER_MINUTE=10000000 .build/release/trionex-dev with -- trionex-bench \
 		--gateway {gateway} --database {database} $(ARGS)
 
 # The running auth notices the new key by itself. Elsewhere: kubectl exec deploy/auth -- auth rotate-keys

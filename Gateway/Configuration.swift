@@ -10,6 +10,7 @@ package struct GatewaySettings: ServiceSettings {
         let signIn: LimitPolicy
         let uploads: LimitPolicy
         let badKeys: LimitPolicy
+        let credentials: LimitPolicy
         /// Whether a sign-in that succeeded stays counted.
         let countsSuccessfulSignIns: Bool
     }
@@ -52,6 +53,12 @@ package struct GatewaySettings: ServiceSettings {
             badKeys: LimitPolicy(
                 name: "bad-keys",
                 quota: reader.integer("LIMIT_BAD_KEYS_PER_MINUTE", default: 20, in: 1...1_000_000, "Wrong API keys from one address"),
+                window: 60),
+            credentials: LimitPolicy(
+                name: "credentials",
+                quota: reader.integer(
+                    "LIMIT_CREDENTIALS_PER_MINUTE", default: 120, in: 1...10_000_000,
+                    "Registrations, sign-ins, resets and codes from one address"),
                 window: 60),
             countsSuccessfulSignIns: reader.flag("LIMIT_SIGN_IN_COUNTS_SUCCESS", default: true, "Whether sign-ins that succeed count too"))
         upstream = Upstream(

@@ -55,7 +55,8 @@ struct Door: Sendable {
         let identity = try await identify(&passage, service, isPublic: operation?.isPublic == true, context)
         let caller = identity?.caller
         let isUpload = service == .files && request.method == .post
-        try await take(allowance.charges(for: caller, client: passage.client, isUpload: isUpload), &passage)
+        let credentials = caller == nil ? allowance.credentials(path.segments, request.method, client: passage.client) : []
+        try await take(allowance.charges(for: caller, client: passage.client, isUpload: isUpload) + credentials, &passage)
         if let operation, !operation.isPublic, caller == nil, !hasOtherCredentials(request) {
             throw AccessFailure.notSignedIn
         }
@@ -67,7 +68,7 @@ struct Door: Sendable {
         passage.exchanged = identity?.exchanged
 
         var body = try await takeBody(request, limit: service == .files ? settings.maxFileBytes : settings.maxBodyBytes)
-        guard path.segments == Allowance.signInPath, request.method == .post else {
+        guard Allowance.signInPaths.contains(path.segments), request.method == .post else {
             return try await forward(passage, body, to: service)
         }
         let charge: LimitCharge

@@ -42,7 +42,7 @@ struct AccountsAndSessions {
             database: database, passwords: passwords, policy: policy, proofs: proofs, sessions: sessions, logger: logger)
         let registration = RegistrationRoutes(
             database: database, passwords: passwords, policy: policy, completion: completion, gate: gate, proofs: proofs,
-            mode: settings.registrationMode, publicURL: house.settings.publicURL)
+            routing: routing, mode: settings.registrationMode, publicURL: house.settings.publicURL)
         let email = EmailRoutes(
             database: database, proofs: proofs,
             verification: EmailVerification(

@@ -1,4 +1,5 @@
 import Foundation
+import Postgres
 import ServiceKit
 import ServiceLifecycle
 
@@ -20,9 +21,16 @@ struct FactorsAndPasskeys {
                     database: database, people: accounts.people, passwords: accounts.passwords, keys: keys, revocations: house.revocations,
                     factors: factors, accessLifetime: settings.accessLifetime
                 ).endpoints,
-                PasskeyRoutes(database: database, people: accounts.people, factors: factors, gate: accounts.gate).endpoints,
+                PasskeyRoutes(accounts, database).endpoints,
             ]
         workers = [SecondFactorHousekeeping(database: database, now: house.now, logger: house.logger)]
+    }
+}
+
+extension PasskeyRoutes {
+    init(_ accounts: AccountsAndSessions, _ database: Database) {
+        self.init(
+            database: database, people: accounts.people, factors: accounts.factors, routing: accounts.routing, gate: accounts.gate)
     }
 }
 

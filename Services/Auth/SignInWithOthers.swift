@@ -18,7 +18,7 @@ struct SignInWithOthers {
         signIn = SSOSignInRoutes(
             database: house.database, signIn: SSOSignIn(issuers: issuers),
             admission: SSOAdmission(database: house.database, people: people, organizations: organizations), routing: routing,
-            people: people, gate: gate, sealing: sealing, publicURL: publicURL)
+            people: people, gate: gate, sealing: sealing, publicURL: publicURL, logger: house.logger)
         identities = SSOIdentityRoutes(database: house.database)
     }
 

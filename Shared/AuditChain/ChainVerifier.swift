@@ -248,7 +248,7 @@ package struct ChainVerifier {
             } else if isVouchedFor || sequence == start {
                 report(.edited, sequence, "This entry was written anew: it does not build on the one before, which is vouched for.")
             } else {
-                report(.edited, sequence - 1, "This entry was written anew: the one after it builds on another.")
+                report(.edited, sequence - 1, "This entry was written anew, perhaps with some before it: the one after it builds on another.")
             }
         }
     }

@@ -28,11 +28,14 @@ struct Impersonator: Sendable {
         try #require(try await begin(person)["accessToken"].string)
     }
 
-    func begin(_ person: SignedInPerson, at auth: TestHost? = nil, token: String? = nil, minutes: Int? = nil) async throws -> TestResponse {
+    func begin(_ person: SignedInPerson, at auth: TestHost? = nil, token: String? = nil, minutes: Int? = nil, access: String? = nil)
+        async throws -> TestResponse
+    {
         var body: [String: JSONValue] = [
             "organizationId": .string(person.tenant.description), "userId": .string(person.user.description),
             "reason": "Support case 4711: cannot publish",
         ]
+        if let access { body["access"] = .string(access) }
         if let minutes { body["minutes"] = .integer(minutes) }
         let token = if let token { token } else { try await self.token() }
         return try await (auth ?? stack.auth).client(token: token).post("/api/v1/auth/impersonate", .object(body))
@@ -51,7 +54,9 @@ struct Impersonator: Sendable {
         #expect(claims["sub"].string == person.user.description && claims["org"].string == person.tenant.description)
         #expect(claims["act"]["sub"].string == admin.id.description)
         #expect((claims["exp"].int ?? 0) - (claims["iat"].int ?? 0) <= 1_200)
-        #expect(claims["roles"] == ["owner"])
+        #expect(claims["roles"] == ["owner"] && claims["permissions"] == ["*:read"], "to look, unless more is asked for")
+        let full = try await admin.begin(person, access: "full")
+        #expect(TokenParts.claims(try #require(full["accessToken"].string))["permissions"] == ["*"])
         let me = try await stack.auth.client(token: token).get("/api/v1/auth/me")
         #expect(me.status == 200 && me["user"]["email"].string == person.newcomer.email)
     }
@@ -139,7 +144,8 @@ struct Impersonator: Sendable {
     func outOfReach() async throws {
         let stack = try await AuthStack.shared.value, person = try await stack.register(), admin = Impersonator(stack)
         let made = try await MadeKey.make(stack.auth.client(token: person.access))
-        let client = stack.auth.client(token: try await admin.token(for: person))
+        let token = try #require(try await admin.begin(person, access: "full")["accessToken"].string)
+        let client = stack.auth.client(token: token)
         let calls: [(String, TestResponse)] = [
             ("make a key", try await client.post("/api/v1/auth/api-keys", ["name": "Mine", "scopes": ["*"]])),
             ("revoke a key", try await client.delete("/api/v1/auth/api-keys/\(made.id)")),

@@ -86,6 +86,22 @@ import UsersService
         #expect(TokenParts.claims(switched["accessToken"].string ?? "")["roles"] == ["viewer"])
     }
 
+    @Test("whoever invites cannot tell from the id whether, or since when, the address has an account")
+    func idsTellNothing() async throws {
+        let pair = try await Pair.shared.value
+        let owner = try await pair.stack.register(), member = try await pair.stack.register(), imported = Newcomer()
+        let programs = try await pair.stack.program(.users, of: pair.stack.auth)
+        let answer = try await programs.post("/internal/v1/accounts/import", ["accounts": [["email": .string(imported.email)]]])
+        #expect(answer.status == 200, "\(answer.text)")
+        for email in [member.newcomer.email, imported.email, Newcomer().email] {
+            let id = try #require(try await pair.invite(email, by: owner)["id"].string.flatMap { UserID($0) })
+            #expect(id.hasNoTime, "\(id)")
+        }
+        // With auth away, too.
+        let away = try await pair.stack.users.client(token: owner.access).post("/api/v1/users", ["email": .string(Newcomer().email)])
+        #expect(try #require(away["id"].string.flatMap { UserID($0) }).hasNoTime)
+    }
+
     @Test("invited while auth was away, somebody gets the id of their account when they register")
     func invitedWithAuthAway() async throws {
         let pair = try await Pair.shared.value
@@ -188,4 +204,9 @@ import UsersService
         let other = try await pair.stack.register()
         #expect(try await pair.client(owner).post("/api/v1/users/\(other.user)/reset-password").status == 404)
     }
+}
+
+extension TypedID where Kind == UserKind {
+    /// UUID version 4 is random alone; version 7 begins with the time.
+    var hasNoTime: Bool { description.dropFirst(14).first == "4" }
 }

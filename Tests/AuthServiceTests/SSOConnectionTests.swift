@@ -195,6 +195,17 @@ import Testing
         let company = try await SSOCompany.found()
         company.person("owner@\(company.domain)")
         let owner = try await company.signIn()
+        let colleague = try await SSOCompany.register("colleague@\(company.domain)", at: company.host)
+        let desk = FactorDesk(stack: company.stack, host: company.host, person: colleague)
+        var passkey = SoftwareAuthenticator()
+        passkey.relyingParty = "app.example.test"
+        passkey.origin = SSOBrowser.publicURL
+        #expect(try await desk.addKey(&passkey).status == 200)
+        func passkeySignIn() async throws -> TestResponse {
+            let options = try await desk.nobody.post("/api/v1/auth/passkey/options", [:])["publicKey"]
+            return try await desk.nobody.post("/api/v1/auth/passkey/login", ["credential": try passkey.assert(options)])
+        }
+        #expect(try await passkeySignIn().status == 200)
         let path = "\(Self.path)/\(company.connection)"
         let closed = try await company.host.client(token: owner.access).patch(path, ["enforced": true])
         #expect(closed.status == 200, "\(closed.text)")
@@ -209,6 +220,21 @@ import Testing
             nobody = try await signIn("x@\(company.domain)", "any at all")
         #expect(right.status == 403 && right.problem == "sso-required")
         #expect(right.body == wrong.body && wrong.body == nobody.body)
+        func register(_ email: String) async throws -> TestResponse {
+            try await client.post(
+                "/api/v1/auth/register", ["email": .string(email), "password": .string(Newcomer().password)],
+                headers: ["x-request-id": "the-same-request"])
+        }
+        let unknown = "new@\(company.domain)"
+        let known = try await register("owner@\(company.domain)"), newcomer = try await register(unknown)
+        #expect(known.status == 403 && known.problem == "sso-required")
+        #expect(known.body == newcomer.body)
+        let left: Int? = try await company.host.database.first(
+            Query("SELECT count(*) AS count FROM accounts WHERE email = \(unknown)", column: "count"),
+            as: .anonymous(in: .platform))
+        #expect(left == 0)
+        let byPasskey = try await passkeySignIn()
+        #expect(byPasskey.status == 403 && byPasskey.problem == "sso-required", "\(byPasskey.text)")
         #expect(
             try await client.post("/api/v1/auth/sso/discover", ["email": .string("x@\(company.domain)")])["methods"] == ["sso"])
         #expect(try await company.signIn().user == owner.user)

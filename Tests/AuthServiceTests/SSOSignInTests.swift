@@ -21,6 +21,7 @@ import Testing
         #expect(person.answer["user"]["firstName"] == "Ada")
         #expect(person.answer["user"]["roles"] == ["viewer"])
         #expect(TokenParts.claims(person.access)["amr"].array.contains("fed"))
+        #expect(person.user.hasNoTime)
         #expect(try await company.signIn().user == person.user)
         let registered = try await company.host.outbox(company.owner.tenant).filter { $0.type == UserRegistered.type }
         #expect(registered.filter { $0.payload["userID"].string == person.user.description }.count == 1)
@@ -115,6 +116,24 @@ import Testing
         let left: Int? = try await company.host.database.first(
             Query("SELECT count(*) AS count FROM accounts WHERE email = \(email)", column: "count"), as: .anonymous(in: .platform))
         #expect(left == 0)
+    }
+
+    @Test("a client secret that no key opens any more is a refusal, said in the log and the audit, until it is entered anew")
+    func unreadableSecret() async throws {
+        let company = try await SSOCompany.found()
+        company.person("owner@\(company.domain)")
+        let gone = try #require(Sealing(keys: Data((0..<32).map { _ in UInt8.random(in: .min ... .max) }).base64EncodedString()))
+        let sealed = try gone.seal(Data(SSOIssuer.secret.utf8), context: "whatever it was")
+        try await company.host.database.execute(
+            "UPDATE sso_connections SET client_secret = \(sealed)", as: .anonymous(in: company.owner.tenant))
+        #expect(try await company.refusal() == "sso-secret-unreadable")
+        #expect(company.issuer.asked("/token") == 0)
+        #expect(try await company.audited("auth.sso.sign-in").map { $0["changed"]["reason"] } == ["sso-secret-unreadable"])
+        let lines = company.host.log.lines.filter { $0.contains("client secret") && $0.contains(company.connection) }
+        #expect(lines.count == 1 && lines[0].contains("\"level\":\"error\""))
+        let path = "/api/v1/auth/sso/connections/\(company.connection)"
+        #expect(try await company.client.patch(path, ["clientSecret": .string(SSOIssuer.secret)]).status == 200)
+        #expect(try await company.signIn().user == company.owner.user)
     }
 
     // MARK: - Hostile answers

@@ -56,7 +56,7 @@ struct LimitTests {
                     ["email": .string(attempt.isMultiple(of: 2) ? "a@example.org" : " A@Example.org"), "password": "x"],
                     headers: ["x-answer": "401"])
                 #expect(answer.status == 401)
-                #expect(answer.headers.first(name: "ratelimit-policy") == "\"default\";q=1000;w=60, \"sign-in\";q=5;w=900")
+                #expect(answer.headers.first(name: "ratelimit-policy") == "\"default\";q=1000;w=60, \"credentials\";q=120;w=60, \"sign-in\";q=5;w=900")
             }
             let refused = try await client.post("/api/v1/auth/login", ["email": "a@example.org", "password": "x"])
             #expect(refused.status == 429)
@@ -68,6 +68,33 @@ struct LimitTests {
             let tooLarge = try await client.send(
                 .POST, "/api/v1/auth/login", bytes: Data(repeating: 32, count: 100_000), headers: ["content-type": "application/json"])
             #expect(tooLarge.status == 413)
+        }
+    }
+
+    @Test("What costs auth a hash or a letter is limited for each address, whoever it is about; the provider's page counts as a sign-in too")
+    func credentials() async throws {
+        try await Town.with(["TRIONEX_LIMIT_CREDENTIALS_PER_MINUTE": "4", "TRIONEX_LIMIT_SIGN_IN": "2"]) { town in
+            let client = try await town.client()
+            for path in ["register", "password/forgot", "email/resend", "mfa/verify"] {
+                #expect(try await client.post("/api/v1/auth/\(path)", ["email": .string("\(path.count)@example.org")]).status == 200)
+            }
+            let refused = try await client.post("/api/v1/auth/register", ["email": "z@example.org"])
+            #expect(refused.status == 429)
+            #expect(refused.headers.first(name: "ratelimit-policy")?.contains("\"credentials\";q=4;w=60") == true)
+            #expect(try await client.post("/api/v1/auth/refresh", ["refreshToken": "x"]).status == 200)
+        }
+        try await Town.with(["TRIONEX_LIMIT_SIGN_IN": "2"]) { town in
+            let client = try await town.client()
+            func page(_ email: String) async throws -> Int {
+                try await client.send(
+                    .POST, "/oauth2/sign-in", bytes: Data("state=x&email=\(email)&password=y".utf8),
+                    headers: ["content-type": "application/x-www-form-urlencoded"]
+                ).status
+            }
+            _ = try await page("a%40example.org")
+            _ = try await client.post("/api/v1/auth/login", ["email": "a@example.org", "password": "x"])
+            #expect(try await page("A%40example.org") == 429)
+            #expect(try await page("b%40example.org") != 429)
         }
     }
 

@@ -57,6 +57,28 @@ struct EndpointTests {
             ])
     }
 
+    @Test("names every bad field of a merge patch at once too, an unknown choice among them, and reads a time in it")
+    func everyBadFieldOfAPatch() async throws {
+        let api = try await TestHost.start(Workshop.self).client(TestTenant().owner)
+        let path = "/api/v1/workshop/orders/\(ArticleID.make())"
+        let answer = try await api.patch(
+            path, ["title": "", "note": 7, "colour": "blue", "due": "tomorrow", "part": ["amount": "x", "size": 3], "extra": true])
+        #expect(answer.status == 400)
+        let found = Dictionary(
+            answer["errors"].array.map { ($0["pointer"].string ?? "", $0["code"].string ?? "") }, uniquingKeysWith: { first, _ in first })
+        #expect(
+            found == [
+                "/title": "empty", "/note": "wrong-type", "/colour": "invalid-choice", "/due": "invalid-time", "/part/name": "missing",
+                "/part/amount": "wrong-type", "/part/size": "unknown-field", "/extra": "unknown-field",
+            ])
+        let choices = answer["errors"].array.first { $0["pointer"] == "/colour" }?["detail"].string
+        #expect(choices == "must be one of red, green")
+        #expect(try await api.patch(path, ["colour": ["red"], "title": ""]).badFields == ["/title", "/colour"])
+        let good = try await api.patch(path, ["colour": "green", "due": "2026-01-15T10:30:00Z"])
+        #expect(good.status == 200 && good["colour"] == "set green", "\(good.text)")
+        #expect(good["due"].string.flatMap { Timestamp.date($0) } == Timestamp.date("2026-01-15T10:30:00Z"))
+    }
+
     @Test(
         "refuses what is no JSON, no UTF-8, of another type or too large", arguments: ["{", "", "[1", "{\"email\":\"\u{0}\"", "null", "7"])
     func malformed(body: String) async throws {

@@ -103,6 +103,24 @@ struct TokenVerifierTests {
         await #expect(throws: AccessFailure.badToken) { try await verifier.verify(late) }
     }
 
+    @Test("lets go of what a retired key signed, also of what it knew, within five minutes; and of a token that says it lives for years")
+    func compromisedKey() async throws {
+        let (server, clock, person) = (KeyServer(), Clock(), TestTenant().owner)
+        try server.add("stolen")
+        try server.add("new")
+        let verifier = TokenVerifier(source: .keys { server.set() }, revocations: nil, now: { clock.now }, logger: quiet)
+        let forged = try await server.sign(claims(person, at: clock.now, lifetime: 3_000), with: "stolen")
+        let honest = try await server.sign(claims(person, at: clock.now, lifetime: 3_000), with: "new")
+        _ = try await verifier.verify(forged)
+        _ = try await verifier.verify(honest)
+        let years = try await server.sign(claims(person, at: clock.now, lifetime: 100_000_000), with: "new")
+        await #expect(throws: AccessFailure.badToken) { try await verifier.verify(years) }
+        server.retire("stolen")
+        clock.advance(301)
+        await #expect(throws: AccessFailure.badToken) { try await verifier.verify(forged) }
+        _ = try await verifier.verify(honest)
+    }
+
     @Test("does not ask for keys again for every invented key id")
     func flood() async throws {
         let (server, clock, person) = (KeyServer(), Clock(), TestTenant().owner)

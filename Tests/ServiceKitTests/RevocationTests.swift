@@ -63,6 +63,23 @@ struct RevocationTests {
         await redis.shutdown()
     }
 
+    @Test("kills what was given to a client, what an admin does as somebody, and nothing that a clock far ahead has not seen")
+    func delegated() async throws {
+        let redis = try await redis()
+        let revocations = Revocations(redis: redis, logger: quiet)
+        let (tenant, client, admin, now) = (TenantID.make(), ClientID.make(), UserID.make(), Date())
+        let given = Caller(.person(.make()), tenant: tenant, session: .make(), issuedAt: now, client: client)
+        let acting = Caller(.person(.make()), tenant: tenant, session: .make(), issuedAt: now, impersonator: admin)
+        #expect(!revocations.contains(given) && !revocations.contains(acting))
+        try await revocations.revoke([.client(client), .account(admin)], at: now, tokensExpire: now.addingTimeInterval(900))
+        #expect(revocations.contains(given) && revocations.contains(acting))
+        let user = UserID.make(), ahead = now.addingTimeInterval(3_600)
+        try await revocations.revoke([.member(user, tenant)], at: ahead, tokensExpire: ahead.addingTimeInterval(900))
+        let earliest = try #require(revocations.earliestIssue(user: user, tenant: tenant))
+        #expect(earliest.timeIntervalSince(now) <= 8)
+        await redis.shutdown()
+    }
+
     @Test("is caught up with by a program that was away, and forgotten when no token of it can live")
     func awayForAWhile() async throws {
         let redis = try await redis()

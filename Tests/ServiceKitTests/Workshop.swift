@@ -59,11 +59,16 @@ enum Workshop: Program {
     struct Patch: Codable, Sendable {
         let title: Change<Title>
         let note: Change<ShortText>
+        let colour: Change<Colour>
+        let due: Change<Date>
+        let part: Change<Part>
     }
 
     struct PatchView: View {
         let title: String
         let note: String
+        let colour: String
+        let due: String
     }
 
     struct Number: Codable, Sendable, Equatable {
@@ -127,7 +132,9 @@ enum Workshop: Program {
             case .set(let value): "set \(value)"
             }
         }
-        return PatchView(title: describe(patch.title), note: describe(patch.note))
+        return PatchView(
+            title: describe(patch.title), note: describe(patch.note), colour: describe(patch.colour),
+            due: patch.due.applied(to: nil).map(Timestamp.text) ?? "none")
     }
 
     static func open(_ request: PublicRequest) async throws -> OrderView {

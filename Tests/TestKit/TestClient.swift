@@ -16,6 +16,9 @@ package struct TestClient: Sendable {
     private static let http: HTTPClient = {
         var configuration = HTTPClient.Configuration()
         configuration.tracing.tracer = nil
+        // A room's tests run all at once.
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 64
+        configuration.timeout.connect = .seconds(20)
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }()
 

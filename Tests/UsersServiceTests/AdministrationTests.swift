@@ -55,21 +55,26 @@ import Testing
     func settings() async throws {
         let company = try await Company.found(), client = try await company.owner()
         let changed = try await client.patch(
-            company.path, ["settings": ["requireSecondFactor": true, "sessionLifetimeMinutes": 60, "allowedSignIn": ["sso", "passkey"]]])
+            company.path, ["settings": ["requireSecondFactor": true, "language": "de", "timezone": "Europe/Berlin"]])
         #expect(changed.status == 200, "\(changed.text)")
         #expect(changed["settings"]["requireSecondFactor"] == true)
-        #expect(changed["settings"]["allowedSignIn"] == ["passkey", "sso"])
+        #expect(changed["settings"]["language"] == "de")
         #expect(changed["settings"]["defaultRole"] == "user")
         let auth = try await company.host.client(service: .auth)
         let claims = try await auth.get("/internal/v1/people/\(company.tenant.owner.id)/claims").decode(PersonClaims.self)
         #expect(claims.requiresSecondFactor)
         #expect(
             try await client.patch(company.path, ["settings": ["requireSecondFactor": nil]])["settings"]["requireSecondFactor"] == false)
+        // What nobody acts on is no setting, and what was kept of it once does no harm.
+        let idle: [String: JSONValue] = ["allowedSignIn": ["sso"], "joinByDomain": true, "sessionLifetimeMinutes": 60]
         #expect(
-            try await client.patch(company.path, ["settings": ["sessionLifetimeMinutes": 1]]).badFields == [
-                "/settings/sessionLifetimeMinutes"
-            ])
-        #expect(try await client.patch(company.path, ["settings": ["allowedSignIn": []]]).badFields == ["/settings/allowedSignIn"])
+            Set(try await client.patch(company.path, ["settings": .object(idle)]).badFields)
+                == Set(idle.keys.map { "/settings/\($0)" }))
+        let kept = JSONB(JSONValue.object(idle))
+        try await company.host.database.execute(
+            "UPDATE organizations SET settings = settings || \(kept)", as: .service(.users, for: company.tenant.id))
+        let read = try await client.get(company.path)
+        #expect(read["settings"]["language"] == "de" && idle.keys.allSatisfy { read["settings"][$0].isNull }, "\(read.text)")
         #expect(try await client.patch(company.path, ["settings": ["defaultRole": "nobody"]]).badFields == ["/settings/defaultRole"])
         #expect(try await client.patch(company.path, ["settings": ["colour": "red"]]).badFields == ["/settings/colour"])
         #expect(try await client.patch(company.path, ["dataResidency": "eu-west"])["dataResidency"] == "eu-west")

@@ -146,11 +146,10 @@ struct AuditLogTests {
     func isolation() async throws {
         let (one, other) = (try await Chronicle.of(3), try await Chronicle.of(2))
         let client = try await other.reader()
+        #expect(try await !other.whole("export").text.contains(one.tenant.id.description))
         let id = try await one.reader().get("/api/v1/audit-logs?action=test.")["data"][0]["id"].string
         #expect(try await client.get("/api/v1/audit-logs/\(try #require(id))").status == 404)
-        for path in ["/api/v1/audit-logs?limit=100", "/api/v1/audit-logs/export"] {
-            #expect(try await !client.get(path).text.contains(one.tenant.id.description), "\(path)")
-        }
+        #expect(try await !client.get("/api/v1/audit-logs?limit=100").text.contains(one.tenant.id.description))
     }
 
     @Test("takes what the gateway has seen, from programs alone")
@@ -192,7 +191,7 @@ struct AuditLogTests {
     func export() async throws {
         let chronicle = try await Chronicle.of(40, signed: true)
         let client = try await chronicle.reader()
-        let export = try await client.get("/api/v1/audit-logs/export?format=ndjson")
+        let export = try await chronicle.whole("export?format=ndjson")
         #expect(export.status == 200 && export.header("content-type") == "application/x-ndjson")
         let lines = export.text.split(separator: "\n")
         #expect(lines.count >= 43)

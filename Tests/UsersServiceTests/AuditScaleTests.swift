@@ -15,8 +15,11 @@ struct AuditScaleTests {
         let chronicle = try await Chronicle.begin()
         let clock = ContinuousClock()
         let filling = try await clock.measure {
-            for start in stride(from: 1, through: 10_000, by: 1_000) { try await chronicle.write(start...(start + 999)) }
-            try await chronicle.settle(10_000, within: .seconds(300))
+            // The tests' broker keeps 5 MB of a partition (Decisions/0007), so it is not left to pile up there.
+            for start in stride(from: 1, through: 10_000, by: 2_000) {
+                try await chronicle.write(start...(start + 1_999))
+                try await chronicle.settle(start + 1_999, within: .seconds(120))
+            }
         }
         let client = try await chronicle.reader()
         var pages: [Duration] = []
@@ -31,11 +34,11 @@ struct AuditScaleTests {
             pages.append(answer)
         }
         let verifying = try await clock.measure {
-            let answer = try await client.get("/api/v1/audit-logs/verify")
+            let answer = try await chronicle.whole("verify")
             #expect(answer["valid"] == true && answer["entries"].int ?? 0 >= 10_000, "\(answer.text.prefix(500))")
         }
         let exporting = try await clock.measure {
-            let answer = try await client.get("/api/v1/audit-logs/export")
+            let answer = try await chronicle.whole("export")
             #expect(answer.text.split(separator: "\n").count >= 10_002)
         }
         print("10,000 audit entries: in \(filling), a page \(pages), verified \(verifying), exported \(exporting)")
@@ -55,7 +58,7 @@ struct AuditScaleTests {
                 let entry = AuditEntry(
                     Chronicle.entry(number), id: .make(), organization: chronicle.tenant.id, source: "/services/content", occurredAt: time,
                     recordedAt: time)
-                try log.append(entry, after: try log.lockHead())
+                try log.append([entry], after: try log.lockHead())
             }
         }
         let keys = try #require(

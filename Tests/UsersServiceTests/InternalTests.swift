@@ -117,6 +117,22 @@ import UsersService
         #expect(response.status == 404)
     }
 
+    @Test("an organization says how it stands, in its present plan, whatever its status; one that is none is not found")
+    func standing() async throws {
+        let company = try await Company.found()
+        let client = try await company.host.client(service: .auth)
+        let path = "/internal/v1/organizations/\(company.tenant.id)"
+        for status in ["active", "suspended", "deleted"] {
+            try await company.host.database.execute(
+                "UPDATE organizations SET status = \(status), plan = 'business'", as: .service(.users, for: company.tenant.id))
+            let found = try await client.get(path).decode(PersonClaims.Organization.self)
+            #expect(found.id == company.tenant.id && found.slug == company.slug)
+            #expect(found.status == status && found.plan == "business")
+        }
+        #expect(try await client.get("/internal/v1/organizations/\(TenantID.make())").status == 404)
+        #expect(try await client.get("/internal/v1/organizations/no-id").status == 404)
+    }
+
     @Test("an organization is found by its slug")
     func bySlug() async throws {
         let company = try await Company.found()

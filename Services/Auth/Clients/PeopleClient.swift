@@ -30,6 +30,15 @@ struct PeopleClient: Sendable {
         }
     }
 
+    /// The organization as it stands, whoever is in it; nil when there is none.
+    func organization(_ id: TenantID) async throws -> PersonClaims.Organization? {
+        do {
+            return try await neighbours.call(.get, .users, "/internal/v1/organizations/\(id)", as: PersonClaims.Organization.self)
+        } catch let refusal as RemoteFailure where refusal.kind == .notFound {
+            return nil
+        }
+    }
+
     /// Field names of the internal call back into those of the public one.
     private static let pointers = ["/organizationName": "/organization/name", "/organizationSlug": "/organization/slug"]
 

@@ -66,7 +66,7 @@ struct EmailVerification: Sendable {
         }
         let kept = try proofs.sealed(registration)
         let fresh = Account(
-            id: .make(at: request.now), email: proof.email, passwordHash: hash, status: .pending, registration: kept,
+            id: .ofAccount(), email: proof.email, passwordHash: hash, status: .pending, registration: kept,
             emailVerifiedAt: request.now)
         let id = try await database.transaction(as: AccountStore.caller) { tx in
             guard try EmailProofStore(tx: tx).spend(proof.id) else { throw shown.failure }

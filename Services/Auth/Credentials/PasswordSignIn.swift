@@ -23,7 +23,7 @@ struct PasswordSignIn: Sendable {
     /// `LockedOut`, `AccountFailure.wrongCredentials`, and, to whoever has the right password, `AccountFailure.registrationPending`;
     /// `SSOFailure.required` where the domain of the address, known or unknown, signs in elsewhere.
     func verify(_ email: EmailAddress, _ password: PresentedSecret, _ request: PublicRequest) async throws -> Account {
-        try await routing.refusePassword(for: email)
+        try await routing.refuseOwnWays(for: email)
         let place = SignInPlace(email, request)
         async let found = database.first(AccountStore.find(email), as: AccountStore.caller)
         async let counted = database.query(SignInFailureStore.find(place.counters), as: AccountStore.caller)

@@ -29,7 +29,7 @@ struct SSOAdmission: Sendable {
             if outcome.mustJoin { try await join(account, assertion, connection, tenant) }
             return try await link(assertion, to: account, by: known?.origin ?? .email)
         case .create(let email):
-            return try await create(email, as: named?.reserved ?? .make(at: request.now), assertion, connection, tenant, request)
+            return try await create(email, as: named?.reserved ?? .ofAccount(), assertion, connection, tenant, request)
         }
     }
 

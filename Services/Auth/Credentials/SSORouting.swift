@@ -24,8 +24,9 @@ struct SSORouting: Sendable {
         return serving.map { Route(tenant: owner, connection: $0) }
     }
 
-    /// For every way in with a password: throws `SSOFailure.required` when the organization that owns the domain lets nobody in that way.
-    func refusePassword(for email: EmailAddress) async throws {
+    /// For every way in that is our own, with a password or a passkey, and for making one: throws `SSOFailure.required` when the
+    /// organization that owns the domain lets people in by its issuer alone.
+    func refuseOwnWays(for email: EmailAddress) async throws {
         if let route = try await route(for: email.domain), route.connection.settings.enforced { throw SSOFailure.required }
     }
 }

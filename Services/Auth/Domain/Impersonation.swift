@@ -8,6 +8,18 @@ struct Impersonation: Sendable {
     static let longest = TimeInterval(longestMinutes * 60)
     static let standardMinutes = 15
 
+    /// What may be done as somebody.
+    enum Access: String, Sendable, Codable, CaseIterable {
+        case read, full
+
+        func limit(_ permissions: [Permission]) -> [Permission] {
+            switch self {
+            case .read: PermissionSet(permissions).intersection(["*:read"]).permissions
+            case .full: permissions
+            }
+        }
+    }
+
     let impersonator: UserID
     let reason: String
 

@@ -6,6 +6,8 @@ enum SSOFailure: String, Failure {
     case tooManyConnections = "too-many-sso-connections"
     case untested = "sso-connection-untested"
     case secretNeeded = "sso-secret-needed"
+    /// The client secret was sealed with a key that the platform no longer has.
+    case secretUnreadable = "sso-secret-unreadable"
     case returnNotAllowed = "sso-return-not-allowed"
     /// One refusal for a state that is unknown, used, expired, or of another browser.
     case badState = "sso-bad-state"
@@ -29,7 +31,7 @@ enum SSOFailure: String, Failure {
     var kind: FailureKind {
         switch self {
         case .connectionNotFound, .identityNotFound: .notFound
-        case .tooManyConnections, .untested, .lastWayIn, .linkedElsewhere: .conflict
+        case .tooManyConnections, .untested, .lastWayIn, .linkedElsewhere, .secretUnreadable: .conflict
         case .secretNeeded, .returnNotAllowed, .badState, .badCode: .invalid
         case .declined, .issuerRefused, .badIssuerAnswer, .badToken: .unauthenticated
         case .issuerUnavailable: .unavailable(retryAfter: 10)
@@ -43,6 +45,7 @@ enum SSOFailure: String, Failure {
         case .tooManyConnections: "An organization has at most \(SSOConnection.maximumPerOrganization) connections."
         case .untested: "Sign in through the connection once before it becomes the only way in."
         case .secretNeeded: "Another issuer or client needs its secret: send clientSecret too."
+        case .secretUnreadable: "The connection's client secret cannot be read any more: an administrator has to enter it again."
         case .returnNotAllowed: "returnTo must be a path, or an address whose origin the connection lists in returnOrigins."
         case .badState: "This sign-in is unknown, too old, already used, or was begun in another browser. Start again."
         case .declined: "The sign-in was cancelled there."

@@ -28,6 +28,9 @@ struct ImpersonationRoutes {
         let reason: ImpersonationReason
         /// 15 without it.
         let minutes: ImpersonationMinutes?
+        /// `read` without it: to look is what most cases need. With `full` the person's own rights, which outlive nothing but may make
+        /// what does: the organization sees in its audit trail which it was.
+        let access: Impersonation.Access?
     }
 
     func begin(_ request: CallerRequest, _ body: Request) async throws -> Uncached<Created<ImpersonationView>> {
@@ -55,13 +58,14 @@ struct ImpersonationRoutes {
                 "auth.impersonation.begin", "user", claims.userID.description, risk: "high",
                 changed: [
                     "reason": .string(impersonation.reason), "session": .string(session.id.description),
-                    "until": .string(Timestamp.text(session.expiresAt)),
+                    "until": .string(Timestamp.text(session.expiresAt)), "access": .string((body.access ?? .read).rawValue),
                 ])
         }
         let issued = max(now, ledger.revocations.earliestIssue(user: claims.userID, tenant: body.organizationId) ?? now)
         let token = try await keys.sign(
             AccessClaims(
-                user: claims.userID, session: session.id, tenant: body.organizationId, roles: claims.roles, permissions: claims.permissions,
+                user: claims.userID, session: session.id, tenant: body.organizationId, roles: claims.roles,
+                permissions: (body.access ?? .read).limit(claims.permissions),
                 plan: claims.organization.plan, amr: session.methods, issuedAt: issued,
                 lifetime: session.expiresAt.timeIntervalSince(issued), authTime: proven, impersonator: admin))
         return Uncached(Created(ImpersonationView(claims, session, token, now: now), at: "/api/v1/auth/sessions/\(session.id)"))

@@ -27,6 +27,7 @@ struct RegistrationRoutes {
     let completion: RegistrationCompletion
     let gate: SignInGate
     let proofs: EmailProofs
+    let routing: SSORouting
     let mode: RegistrationMode
     let publicURL: String
 
@@ -56,9 +57,11 @@ struct RegistrationRoutes {
         let consents: Consents?
     }
 
+    /// 403 `sso-required` where the address' domain, known or unknown, signs in with its organization.
     /// 409 when the address has an account, or the slug an organization; then nothing is left of it. 202 when the mailbox is to be
     /// proven first: always in the confirmed mode, else for an address that somebody keeps an invitation for.
     func register(_ request: PublicRequest, _ body: Registration) async throws -> Uncached<RegistrationAnswer> {
+        try await routing.refuseOwnWays(for: body.email)
         try policy.check(
             body.password,
             about: [
@@ -80,7 +83,7 @@ struct RegistrationRoutes {
     /// that is reserved, and that no invitation comes with: users may know more of its id than whoever registers should inherit.
     private func begin(_ body: Registration, _ hash: String, now: Date) async throws -> Account? {
         let registration = try proofs.sealed(request(body, organizationID: .make(at: now)))
-        let fresh = Account(id: .make(at: now), email: body.email, passwordHash: hash, status: .pending, registration: registration)
+        let fresh = Account(id: .ofAccount(), email: body.email, passwordHash: hash, status: .pending, registration: registration)
         let (id, known) = try await database.transaction(as: AccountStore.caller) { tx -> (UserID?, Account?) in
             let accounts = AccountStore(tx: tx)
             if let id = try accounts.insertPending(fresh, isProven: registration.invitationToken != nil) { return (id, nil) }

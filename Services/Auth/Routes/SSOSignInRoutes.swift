@@ -2,6 +2,7 @@ import Contracts
 import Foundation
 import HTTPTypes
 import Hummingbird
+import Logging
 import Messaging
 import Metrics
 import Postgres
@@ -19,6 +20,7 @@ struct SSOSignInRoutes {
     let gate: SignInGate
     let sealing: Sealing
     let publicURL: String
+    let logger: Logger
 
     var endpoints: Endpoints {
         Endpoints("auth/sso") {
@@ -147,9 +149,20 @@ struct SSOSignInRoutes {
         guard let sealed = try await database.first(SSOConnectionStore.secret(of: connection.id), as: .anonymous(in: tenant)) else {
             throw SSOFailure.connectionNotFound
         }
-        let secret = String(decoding: try sealing.open(sealed, context: connection.sealingContext(in: tenant)), as: UTF8.self)
+        let secret = try opened(sealed, connection, in: tenant)
         return try await signIn.redeem(
             code, issuer: query.iss, connection, secret: secret, conversation(secrets, connection.id), begun: attempt.createdAt, now: now)
+    }
+
+    private func opened(_ sealed: Data, _ connection: SSOConnection, in tenant: TenantID) throws -> String {
+        do {
+            return String(decoding: try sealing.open(sealed, context: connection.sealingContext(in: tenant)), as: UTF8.self)
+        } catch is Sealing.CannotOpen {
+            logger.error(
+                "the client secret of a connection cannot be opened: TRIONEX_SEALING_KEY lacks the key that sealed it",
+                metadata: ["connection": "\(connection.id)", "tenantId": "\(tenant)"])
+            throw SSOFailure.secretUnreadable
+        }
     }
 
     /// Where the browser goes: with a code, or, when the identity was to be linked, with word of that.

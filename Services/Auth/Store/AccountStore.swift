@@ -59,7 +59,7 @@ struct AccountStore {
         try tx.execute(
             """
             INSERT INTO accounts (tenant_id, id, email, status, reserved_at, created_at)
-            VALUES (\(tx.caller.tenant), \(UserID.make(at: tx.now)), \(email), \(Account.Status.reserved), \(tx.now), \(tx.now))
+            VALUES (\(tx.caller.tenant), \(UserID.ofAccount()), \(email), \(Account.Status.reserved), \(tx.now), \(tx.now))
             ON CONFLICT ON CONSTRAINT accounts_email DO NOTHING
             """)
         return try find(email).map { AccountReservation(id: $0.id, status: $0.status.reservation) }
@@ -113,7 +113,7 @@ struct AccountStore {
             Query(
                 """
                 INSERT INTO accounts AS known (tenant_id, id, email, password_hash, status, password_changed_at, created_at, email_verified_at)
-                VALUES (\(tx.caller.tenant), \(UserID.make(at: tx.now)), \(email), \(passwordHash), \(Account.Status.active), \(tx.now),
+                VALUES (\(tx.caller.tenant), \(UserID.ofAccount()), \(email), \(passwordHash), \(Account.Status.active), \(tx.now),
                         \(tx.now), \(verifiedAt))
                 ON CONFLICT ON CONSTRAINT accounts_email DO UPDATE SET
                     password_hash = excluded.password_hash, status = excluded.status, password_changed_at = excluded.password_changed_at,

@@ -16,9 +16,7 @@ struct Membership: Sendable {
         return PersonClaims(
             userID: person.id, email: person.email.rawValue, firstName: person.profile.firstName?.rawValue,
             lastName: person.profile.lastName?.rawValue,
-            organization: .init(
-                id: organization.id, name: organization.name.rawValue, slug: organization.slug.rawValue, plan: organization.plan.rawValue,
-                status: organization.status.rawValue),
+            organization: .init(organization),
             // The rights of a platform admin are on the platform's own endpoints; in the organization they have their role's.
             roles: [person.role.rawValue] + (isSuperadmin ? [BuiltInRole.superadmin.rawValue] : []), permissions: person.permissions,
             requiresSecondFactor: organization.settings.requireSecondFactor)
@@ -31,5 +29,13 @@ struct Membership: Sendable {
         guard let first = joined.first else { throw ResourceFailure.notFound }
         let usable = joined.first { $0.person.status == .active && $0.organization.status == .active }
         return try (usable ?? first).claims(isSuperadmin: isSuperadmin)
+    }
+}
+
+extension PersonClaims.Organization {
+    init(_ organization: Organization) {
+        self.init(
+            id: organization.id, name: organization.name.rawValue, slug: organization.slug.rawValue, plan: organization.plan.rawValue,
+            status: organization.status.rawValue)
     }
 }

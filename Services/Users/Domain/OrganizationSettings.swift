@@ -3,25 +3,12 @@ import Foundation
 
 /// What an organization decides for its people. Kept as JSON; what is not set has its default.
 struct OrganizationSettings: Sendable, Codable, Equatable {
-    /// Ways of signing in that an organization can allow.
-    enum SignInMethod: String, Sendable, Codable, CaseIterable {
-        case password, passkey, sso
-    }
-
     /// Nobody gets in without a second factor.
     var requireSecondFactor = false
     /// What somebody becomes who joins without being given a role.
     var defaultRole = RoleName.user
-    /// The longest life of a session, in minutes; nil for the platform's.
-    var sessionLifetimeMinutes: Int?
-    /// Never empty.
-    var allowedSignIn = SignInMethod.allCases
-    /// Who proves an address of the verified domain joins without an invitation.
-    var joinByDomain = false
     var timezone = TimeZoneName.utc
     var language = LanguageTag.english
-
-    static let sessionMinutes = 5...129_600
 
     init() {}
 
@@ -30,9 +17,6 @@ struct OrganizationSettings: Sendable, Codable, Equatable {
         let standard = OrganizationSettings()
         requireSecondFactor = try container.decodeIfPresent(Bool.self, forKey: .requireSecondFactor) ?? standard.requireSecondFactor
         defaultRole = try container.decodeIfPresent(RoleName.self, forKey: .defaultRole) ?? standard.defaultRole
-        sessionLifetimeMinutes = try container.decodeIfPresent(Int.self, forKey: .sessionLifetimeMinutes)
-        allowedSignIn = try container.decodeIfPresent([SignInMethod].self, forKey: .allowedSignIn) ?? standard.allowedSignIn
-        joinByDomain = try container.decodeIfPresent(Bool.self, forKey: .joinByDomain) ?? standard.joinByDomain
         timezone = try container.decodeIfPresent(TimeZoneName.self, forKey: .timezone) ?? standard.timezone
         language = try container.decodeIfPresent(LanguageTag.self, forKey: .language) ?? standard.language
     }

@@ -24,7 +24,8 @@ struct Inviting: Sendable {
             return reserved.id
         } catch {
             logger.warning("no account was kept for somebody invited: they get its id when they join", metadata: ["reason": "\(error)"])
-            return .make()
+            // Random alone, as accounts' ids are: it tells nobody what is behind it.
+            return UserID(UUID())
         }
     }
 

@@ -18,6 +18,7 @@ struct InternalRoutes {
                 Endpoint.get(":userID/claims", "What a token may say of a person", may: .service, claims)
             },
             Endpoints("/internal/v1/organizations") {
+                Endpoint.get(":id", "An organization as it stands", may: .service, standing)
                 Endpoint.get("by-slug/:slug", "The organization of a slug", may: .service, organization)
                 Endpoint.get("by-domain/:domain", "The organization that has verified a domain", may: .service, domainOwner)
                 Endpoint.put(":id/members/:userID", "Let somebody join who proved who they are elsewhere", may: .service, admit)
@@ -109,6 +110,14 @@ struct InternalRoutes {
     }
 
     // MARK: - Organizations
+
+    /// Whatever its status, also when nobody is left in it.
+    func standing(_ request: CallerRequest) async throws -> PersonClaims.Organization {
+        let id = try request.path("id", as: TenantID.self)
+        let found = try await database.first(OrganizationStore.find(id), as: .service(.users, for: id))
+        guard let found else { throw ResourceFailure.notFound }
+        return PersonClaims.Organization(found)
+    }
 
     func organization(_ request: CallerRequest) async throws -> OrganizationReference {
         let slug = try request.path("slug", as: String.self)

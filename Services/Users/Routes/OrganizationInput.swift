@@ -17,7 +17,7 @@ struct OrganizationPatch: Decodable, Sendable {
         switch settings {
         case .keep: break
         case .clear: form.settings = OrganizationSettings()
-        case .set(let patch): form.settings = try patch.applied(to: form.settings)
+        case .set(let patch): form.settings = patch.applied(to: form.settings)
         }
         return form
     }
@@ -32,45 +32,17 @@ struct OrganizationPatch: Decodable, Sendable {
 struct SettingsPatch: Codable, Sendable {
     let requireSecondFactor: Change<Bool>
     let defaultRole: Change<RoleName>
-    let sessionLifetimeMinutes: Change<SessionMinutes>
-    let allowedSignIn: Change<[OrganizationSettings.SignInMethod]>
-    let joinByDomain: Change<Bool>
     let timezone: Change<TimeZoneName>
     let language: Change<LanguageTag>
 
-    func applied(to settings: OrganizationSettings) throws(ValidationFailure) -> OrganizationSettings {
+    func applied(to settings: OrganizationSettings) -> OrganizationSettings {
         let standard = OrganizationSettings()
         var settings = settings
         settings.requireSecondFactor = requireSecondFactor.applied(to: settings.requireSecondFactor) ?? standard.requireSecondFactor
         settings.defaultRole = defaultRole.applied(to: settings.defaultRole) ?? standard.defaultRole
-        settings.sessionLifetimeMinutes =
-            sessionLifetimeMinutes.applied(to: settings.sessionLifetimeMinutes.map { SessionMinutes($0) })?.value
-        let methods = allowedSignIn.applied(to: settings.allowedSignIn) ?? standard.allowedSignIn
-        guard !methods.isEmpty else { throw ValidationFailure("/settings/allowedSignIn", "empty", "must name at least one way") }
-        // In the order and once.
-        settings.allowedSignIn = OrganizationSettings.SignInMethod.allCases.filter(methods.contains)
-        settings.joinByDomain = joinByDomain.applied(to: settings.joinByDomain) ?? standard.joinByDomain
         settings.timezone = timezone.applied(to: settings.timezone) ?? standard.timezone
         settings.language = language.applied(to: settings.language) ?? standard.language
         return settings
-    }
-}
-
-struct SessionMinutes: Sendable, Codable, Described {
-    let value: Int
-    init(_ value: Int) { self.value = value }
-    static var schema: Schema {
-        .integer(minimum: OrganizationSettings.sessionMinutes.lowerBound, maximum: OrganizationSettings.sessionMinutes.upperBound)
-    }
-    static var placeholder: SessionMinutes { SessionMinutes(OrganizationSettings.sessionMinutes.lowerBound) }
-
-    init(from decoder: any Decoder) throws {
-        value = try decoder.bounded(OrganizationSettings.sessionMinutes)
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(value)
     }
 }
 

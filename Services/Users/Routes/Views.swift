@@ -80,4 +80,5 @@ struct PasswordResetView: View {
 
 extension OrganizationReference: View {}
 extension PersonClaims: View {}
+extension PersonClaims.Organization: View {}
 extension DomainOwner: View {}

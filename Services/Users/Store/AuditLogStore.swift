@@ -63,25 +63,33 @@ struct AuditLogStore {
         return try tx.first(head) ?? .empty
     }
 
-    func contains(_ id: EventID) throws -> Bool { try tx.first("SELECT 1 AS found FROM audit_logs WHERE id = \(id)") != nil }
+    /// Those of some entries that are in the log.
+    func known(_ ids: [EventID]) throws -> Set<EventID> {
+        Set(try tx.query(Query("SELECT id FROM audit_logs WHERE id = ANY(\(ids.map(\.uuid)))", column: "id")))
+    }
 
-    /// Adds an entry after `head`, which must be locked, and moves the head. One round trip.
-    func append(_ entry: AuditEntry, after head: AuditHead) throws {
-        let link = ChainLink(entry.organization, sequence: head.sequence + 1, previous: head.hash, content: entry.content)
+    /// Adds entries after `head`, which must be locked, and moves the head.
+    func append(_ entries: [AuditEntry], after head: AuditHead) throws {
+        var last = (sequence: head.sequence, hash: head.hash)
+        let rows = entries.map { entry -> [any SQLBindable] in
+            let link = ChainLink(entry.organization, sequence: last.sequence + 1, previous: last.hash, content: entry.content)
+            last = (link.sequence, link.hash)
+            return [
+                entry.organization, link.sequence, entry.id, entry.service, entry.action, entry.resourceType, entry.resourceID, entry.actor,
+                entry.user, entry.impersonator, entry.outcome, entry.risk, entry.oldValues.map { JSONB($0) },
+                entry.newValues.map { JSONB($0) }, entry.address, entry.userAgent, entry.location.map { JSONB($0) }, entry.requestID,
+                entry.occurredAt, entry.recordedAt, link.previous.bytes, link.hash.bytes,
+            ]
+        }
+        try tx.insert(
+            into: "audit_logs",
+            columns: [
+                "tenant_id", "sequence", "id", "service", "action", "resource_type", "resource_id", "actor", "user_id", "impersonator",
+                "outcome", "risk_level", "old_values", "new_values", "ip_address", "user_agent", "location", "request_id", "occurred_at",
+                "recorded_at", "previous_hash", "hash",
+            ], rows: rows)
         try tx.execute(
-            """
-            WITH entry AS (
-                INSERT INTO audit_logs (tenant_id, sequence, id, service, action, resource_type, resource_id, actor, user_id, impersonator,
-                    outcome, risk_level, old_values, new_values, ip_address, user_agent, location, request_id, occurred_at, recorded_at,
-                    previous_hash, hash)
-                VALUES (\(entry.organization), \(link.sequence), \(entry.id), \(entry.service), \(entry.action), \(entry.resourceType),
-                    \(entry.resourceID), \(entry.actor), \(entry.user), \(entry.impersonator), \(entry.outcome), \(entry.risk),
-                    \(entry.oldValues.map { JSONB($0) }), \(entry.newValues.map { JSONB($0) }), \(entry.address), \(entry.userAgent),
-                    \(entry.location.map { JSONB($0) }), \(entry.requestID), \(entry.occurredAt), \(entry.recordedAt),
-                    \(link.previous.bytes), \(link.hash.bytes))
-            )
-            UPDATE audit_heads SET sequence = \(link.sequence), hash = \(link.hash.bytes) WHERE tenant_id = \(entry.organization)
-            """)
+            "UPDATE audit_heads SET sequence = \(last.sequence), hash = \(last.hash.bytes) WHERE tenant_id = \(tx.caller.tenant)")
     }
 
     // MARK: - The end

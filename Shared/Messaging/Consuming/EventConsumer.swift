@@ -18,6 +18,8 @@ package final class EventConsumer: Service, Sendable {
         package var workers = 8
         /// Messages taken from the brokers and not finished.
         package var inFlight = 1_000
+        /// Messages of one key handled in one transaction, where the handler takes several.
+        package var together = 200
         /// Tries before a message is given up.
         package var attempts = 3
         /// Between the tries of a message that fails.
@@ -67,7 +69,7 @@ package final class EventConsumer: Service, Sendable {
             return
         }
         let consumer = try KafkaConsumer(kafka, group: group, topics: handlers.topics, logger: logger)
-        let desk = LaneDesk(limit: limits.inFlight)
+        let desk = LaneDesk(limit: limits.inFlight, together: handlers.batch == nil ? 1 : limits.together)
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await self.work(consumer, desk) }
             tasks.addTask { await self.commitNowAndThen(consumer, desk) }
@@ -147,6 +149,9 @@ package final class EventConsumer: Service, Sendable {
         // A partition that others have now: they begin at our last commit.
         guard consumer.owns(work.message) else { return desk.finish(work) }
         let start = ContinuousClock.now
+        if let batch = handlers.batch, !work.rest.isEmpty {
+            return await handle(together: work, batch, desk)
+        }
         do {
             let wasNew = try await apply(work.message)
             MessagingMetrics.consumed(group, wasNew ? .handled : .duplicate, since: start)
@@ -154,6 +159,39 @@ package final class EventConsumer: Service, Sendable {
         } catch {
             let verdict = Task.isCancelled ? Verdict.stop : Verdict(error)
             await act(on: verdict, error, work, desk)
+        }
+    }
+
+    private func handle(together work: KeyLanes.Work, _ batch: @escaping HandlerTable.BatchEntry, _ desk: LaneDesk) async {
+        let start = ContinuousClock.now
+        do {
+            let new = try await apply(work.messages, batch)
+            for index in work.messages.indices { MessagingMetrics.consumed(group, index < new ? .handled : .duplicate, since: start) }
+            desk.finish(work)
+        } catch {
+            guard !Task.isCancelled else { return }
+            // One by one, at once: then the one that cannot be handled is found, and waits or is given up by itself.
+            desk.park(work, counts: false)
+            desk.resume(work.lane)
+        }
+    }
+
+    /// Several messages of one key in one transaction; gives how many had not been handled before.
+    private func apply(_ messages: [KafkaMessage], _ batch: @escaping HandlerTable.BatchEntry) async throws -> Int {
+        let events = try messages.map { (payload: Data($0.value ?? []), envelope: try CloudEvent.envelope(of: $0)) }
+        guard let first = events.first?.envelope, events.allSatisfy({ $0.envelope.tenant == first.tenant }) else { throw MixedKey() }
+        let group = group
+        return try await withSpan(
+            "consume \(first.type)", context: TraceCarrying.context(first.traceparent), ofKind: .consumer
+        ) { span in
+            span.attributes["messaging.batch.message_count"] = messages.count
+            return try await database.transaction(as: .service(service, for: first.tenant)) { tx in
+                var fresh = try InboxStore(tx: tx).claim(events.map(\.envelope.id), by: group)
+                // The first of several with the same id.
+                let new = events.filter { fresh.remove($0.envelope.id) != nil }
+                if !new.isEmpty { try batch(new)(tx) }
+                return new.count
+            }
         }
     }
 
@@ -220,6 +258,9 @@ package final class EventConsumer: Service, Sendable {
         }
     }
 }
+
+/// Messages of one key that are of several organizations: nobody of ours writes such.
+private struct MixedKey: Error {}
 
 /// What a failure of handling means for the message.
 enum Verdict: Equatable {

@@ -13,10 +13,14 @@ struct KeyLanes {
     struct Work: Sendable {
         let lane: Lane
         let message: KafkaMessage
+        /// Those after it that are handled with it.
+        let rest: [KafkaMessage]
         /// Failures of this message so far that count as tries.
         let failures: Int
         /// All failures so far, for the back-off.
         let setbacks: Int
+
+        var messages: [KafkaMessage] { [message] + rest }
     }
 
     private struct Queue {
@@ -56,17 +60,21 @@ struct KeyLanes {
         if progress[held]?.finish(message.offset) == true { moved.insert(held) }
     }
 
-    /// The first message of a lane that is ready; the lane is taken until `finish` or `park`.
-    mutating func take() -> Work? {
+    /// The first message of a lane that is ready, with up to `most` in all; the lane is taken until `finish` or `park`. After a setback
+    /// messages come one by one, so that the one that fails is found.
+    mutating func take(most: Int = 1) -> Work? {
         guard let lane = ready.popFirst(), let queue = queues[lane], let message = queue.messages.first else { return nil }
-        return Work(lane: lane, message: message, failures: queue.failures, setbacks: queue.setbacks)
+        let rest =
+            most > 1 && queue.setbacks == 0
+            ? Array(queue.messages.dropFirst().prefix(most - 1).prefix { $0.assignment == message.assignment }) : []
+        return Work(lane: lane, message: message, rest: rest, failures: queue.failures, setbacks: queue.setbacks)
     }
 
     mutating func finish(_ work: Work) {
         let held = Held(place: work.message.place, assignment: work.message.assignment)
-        if progress[held]?.finish(work.message.offset) == true { moved.insert(held) }
-        count -= 1
-        queues[work.lane]?.messages.removeFirst()
+        for message in work.messages where progress[held]?.finish(message.offset) == true { moved.insert(held) }
+        count -= 1 + work.rest.count
+        queues[work.lane]?.messages.removeFirst(1 + work.rest.count)
         queues[work.lane]?.failures = 0
         queues[work.lane]?.setbacks = 0
         if queues[work.lane]?.messages.isEmpty == true { queues[work.lane] = nil } else { ready.append(work.lane) }

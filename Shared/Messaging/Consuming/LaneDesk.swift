@@ -12,9 +12,14 @@ final class LaneDesk: Sendable {
 
     /// Messages taken from the consumer and not finished.
     private let limit: Int
+    /// Messages of one lane handed out together.
+    private let together: Int
     private let state = Mutex(State())
 
-    init(limit: Int) { self.limit = limit }
+    init(limit: Int, together: Int = 1) {
+        self.limit = limit
+        self.together = together
+    }
 
     func add(_ messages: [KafkaMessage], needed: (KafkaMessage) -> Bool) {
         let needs = messages.map(needed)
@@ -42,7 +47,7 @@ final class LaneDesk: Sendable {
         await withCheckedContinuation { continuation in
             let now = state.withLock { state -> KeyLanes.Work?? in
                 if state.isClosed { return .some(nil) }
-                if let work = state.lanes.take() { return work }
+                if let work = state.lanes.take(most: together) { return work }
                 state.workers.append(continuation)
                 return .none
             }
@@ -79,7 +84,7 @@ final class LaneDesk: Sendable {
         let (workers, fetcher) = state.withLock { state -> Ready in
             body(&state)
             var ready: Ready = ([], nil)
-            while !state.workers.isEmpty, let work = state.lanes.take() { ready.0.append((state.workers.removeLast(), work)) }
+            while !state.workers.isEmpty, let work = state.lanes.take(most: together) { ready.0.append((state.workers.removeLast(), work)) }
             if state.lanes.count < limit {
                 ready.1 = state.fetcher
                 state.fetcher = nil

@@ -13,6 +13,18 @@ struct InboxStore {
             ON CONFLICT DO NOTHING
             """) == 1
     }
+
+    /// Those of several events that are claimed for the first time.
+    func claim(_ events: [EventID], by consumer: String) throws -> Set<EventID> {
+        Set(
+            try tx.query(
+                Query(
+                    """
+                    INSERT INTO inbox (tenant_id, consumer, event_id) \
+                    SELECT \(tx.caller.tenant), \(consumer)::text, unnest(\(events.map(\.uuid))) \
+                    ON CONFLICT DO NOTHING RETURNING event_id
+                    """, column: "event_id")))
+    }
 }
 
 /// The inbox for all tenants, under the platform's role.

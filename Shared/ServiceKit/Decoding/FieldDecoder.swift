@@ -46,6 +46,11 @@ enum FieldDecoder {
         }
     }
 
+    /// Foundation's decoder has its own reading of these; they must reach it unwrapped.
+    static func isPlain(_ type: Any.Type) -> Bool {
+        type == Date.self || type == Data.self || type == URL.self || type == Decimal.self || type == JSONValue.self
+    }
+
     private static func value(_ text: String, _ schema: Schema?, earlier: JSONValue?) -> JSONValue {
         switch schema {
         case .integer: return Int(text).map(JSONValue.integer) ?? .string(text)
@@ -111,6 +116,7 @@ final class FieldSink: @unchecked Sendable {
     }
 
     func record(_ error: any Error, at path: [any CodingKey], wanted: Any.Type) {
+        let wanted = (wanted as? any AbsentDecodable.Type)?.wanted ?? wanted
         switch error {
         case DecodingError.keyNotFound: record(path, "missing", "is required")
         case DecodingError.valueNotFound: record(path, "null", "must not be null")
@@ -219,11 +225,6 @@ private final class CollectingDecoder: Decoder {
         guard let placeholder = SchemaProbe.placeholder(of: type) else { throw PlaceholderMissing() }
         return placeholder
     }
-
-    /// Foundation's decoder has its own reading of these; they must reach it unwrapped.
-    static func isPlain(_ type: Any.Type) -> Bool {
-        type == Date.self || type == Data.self || type == URL.self || type == Decimal.self || type == JSONValue.self
-    }
 }
 
 struct AnyKey: CodingKey {
@@ -267,7 +268,7 @@ private struct CollectingKeyed<Key: CodingKey>: KeyedDecodingContainerProtocol {
             return absent
         }
         return try field(type, key) {
-            if CollectingDecoder.isPlain(type) { return try inner.decode(type, forKey: key) }
+            if FieldDecoder.isPlain(type) { return try inner.decode(type, forKey: key) }
             return try inner.decode(Collected<T>.self, forKey: key).value
         }
     }
@@ -320,7 +321,7 @@ private struct CollectingUnkeyed: UnkeyedDecodingContainer {
 
     mutating func decode<T: Decodable>(_ type: T.Type) throws -> T {
         try element(type) { inner in
-            if CollectingDecoder.isPlain(type) { return try inner.decode(type) }
+            if FieldDecoder.isPlain(type) { return try inner.decode(type) }
             return try inner.decode(Collected<T>.self).value
         }
     }

@@ -51,6 +51,7 @@ package enum SchemaProbe {
 
     fileprivate static func probe<T: Decodable>(_ type: T.Type, depth: Int) -> (schema: Schema, value: T?) {
         if let described = T.self as? any Described.Type { return (described.schema, described.placeholder as? T) }
+        if let change = T.self as? any AbsentDecodable.Type { return (change.probeValue(depth: depth + 1), change.absent as? T) }
         if let list = T.self as? any ListProbe.Type { return (list.probeSchema(depth: depth + 1), list.emptyValue as? T) }
         if let choices = T.self as? any (CaseIterable & RawRepresentable).Type, let (names, first) = cases(choices) {
             return (.choice(names), first as? T)
@@ -80,7 +81,11 @@ package enum Change<Value: Codable & Sendable>: Sendable, Codable {
 
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
-        self = container.decodeNil() ? .clear : .set(try Value(from: decoder))
+        if container.decodeNil() {
+            self = .clear
+        } else {
+            self = .set(FieldDecoder.isPlain(Value.self) ? try container.decode(Value.self) : try Value(from: decoder))
+        }
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -105,11 +110,14 @@ package enum Change<Value: Codable & Sendable>: Sendable, Codable {
 /// A type that has a value for a field that is not there.
 protocol AbsentDecodable {
     static var absent: Self { get }
+    /// What it is when it is there.
+    static var wanted: Any.Type { get }
     static func probeValue(depth: Int) -> Schema
 }
 
 extension Change: AbsentDecodable {
     static var absent: Change { .keep }
+    static var wanted: Any.Type { Value.self }
     static func probeValue(depth: Int) -> Schema { SchemaProbe.probe(Value.self, depth: depth).schema }
 }
 

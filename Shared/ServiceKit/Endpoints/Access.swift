@@ -61,7 +61,8 @@ package enum Access: Sendable, Hashable, ExpressibleByStringLiteral, CustomStrin
                 throw .authenticationTooOld(maxAge: Self.recentSeconds)
             }
         case .superadmin:
-            guard case .person = caller.principal, caller.impersonator == nil, caller.client == nil,
+            // An organization's own issuer speaks for that organization, never for the platform.
+            guard case .person = caller.principal, caller.impersonator == nil, caller.client == nil, !caller.methods.contains("fed"),
                 caller.roles.contains(BuiltInRole.superadmin.rawValue)
             else { throw .superadminOnly }
         }

@@ -67,11 +67,14 @@ struct Idempotency: Sendable {
         // Where the caller is nobody, what the client proves itself with is a part of what was asked: an OAuth client's password is in
         // the header, and whoever has not got it must not be given the answer again.
         let proof = caller.principal == .anonymous ? [request.headers[.authorization] ?? "", request.headers[.cookie] ?? ""] : []
-        let fingerprint = Self.digest(
-            [
-                request.method.rawValue, request.path, request.headers[.contentLength] ?? "", request.headers[.contentDisposition] ?? "",
-                body.base64EncodedString(),
-            ] + proof)
+        // Keyed with what the database has not: a body may hold a password, and a plain hash of it would be cheaper to guess at than ours.
+        let fingerprint = Data(
+            HMAC<SHA256>.authenticationCode(
+                for: Self.digest(
+                    [
+                        request.method.rawValue, request.path, request.headers[.contentLength] ?? "",
+                        request.headers[.contentDisposition] ?? "", body.base64EncodedString(),
+                    ] + proof), using: SymmetricKey(data: SHA256.hash(data: Data("fingerprint\u{0}\(key)".utf8)))))
         let secret = SymmetricKey(data: SHA256.hash(data: Data("answer\u{0}\(key)\u{0}\(caller.principalText)".utf8)))
         let store = IdempotencyStore(keyHash: keyHash, principal: caller.principalText)
         let now = now()

@@ -131,11 +131,9 @@ package final class APIKeys: Sendable {
         state.withLock { state in
             state.running[digest] = nil
             if state.answers.count >= Self.cacheLimit {
+                // Bad ones first: a flood of invented keys must not make every good one be asked about again.
                 state.answers = state.answers.filter { entry in
-                    switch entry.value {
-                    case .good(let token): token.expiresAt > now
-                    case .bad(let until): until > now
-                    }
+                    if case .good(let token) = entry.value { token.expiresAt > now } else { false }
                 }
             }
             if state.answers.count >= Self.cacheLimit { state.answers = [:] }

@@ -75,6 +75,8 @@ package final class Revocations: Service {
     static let pause = Duration.seconds(1)
     /// Seconds read again each time, for those written by a clock that is behind.
     static let overlap: TimeInterval = 10
+    /// Seconds by which the clocks of two programs may differ.
+    static let clockLeeway = 5
     /// Readings between two questions to auth while Redis answers and auth does not.
     static let readingsPerQuestion = 5
     /// Readings after which the whole set is read, and what is over forgotten.
@@ -124,6 +126,8 @@ package final class Revocations: Service {
             }
             let issued = Int(caller.issuedAt?.timeIntervalSince1970 ?? 0)
             func isDead(_ subject: Revoked) -> Bool { state.ended[subject].map { issued <= $0.second } ?? false }
+            if let client = caller.client, state.ended[.client(client)] != nil { return true }
+            if let admin = caller.impersonator, isDead(.account(admin)) { return true }
             if let user = caller.user, isDead(.member(user, caller.tenant)) || isDead(.account(user)) { return true }
             return caller.tenant != .platform && isDead(.organization(caller.tenant))
         }
@@ -247,8 +251,10 @@ package final class Revocations: Service {
         state.withLock { state in
             for (subject, ending) in endings where ending.expires > seconds {
                 let known = state.ended[subject]
+                // A clock that is far ahead must not end what has not been signed yet.
                 state.ended[subject] = Ending(
-                    second: max(ending.second, known?.second ?? 0), expires: max(ending.expires, known?.expires ?? 0))
+                    second: max(min(ending.second, seconds + Self.clockLeeway), known?.second ?? 0),
+                    expires: max(ending.expires, known?.expires ?? 0))
             }
         }
     }

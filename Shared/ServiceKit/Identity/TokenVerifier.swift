@@ -35,10 +35,17 @@ package final class TokenVerifier: Sendable {
     static let refreshInterval = 300.0
     /// Seconds by which clocks of two machines may differ.
     static let leeway = 5
+    /// Seconds that the longest-lived of our tokens lives; one that says more is a forgery, whoever signed it.
+    static let longestLife = 3_660
+    /// Seconds for which a token is taken without another look at the key that signed it.
+    static let trustSeconds = 300
 
     private struct Verified: Sendable {
         let caller: Caller
         let expires: Int
+        let keyID: String
+        /// When its signature is looked at again.
+        let trustedUntil: Int
     }
 
     private struct State: Sendable {
@@ -70,15 +77,19 @@ package final class TokenVerifier: Sendable {
         let seconds = Int(now().timeIntervalSince1970)
         if let known = state.withLock({ $0.cache[digest] }) {
             guard known.expires > seconds else { throw AccessFailure.expiredToken }
-            return try checkSession(known.caller)
+            if known.trustedUntil > seconds { return try checkSession(known.caller) }
         }
-        let claims = try await claims(of: token)
+        let keyID = try Self.keyID(of: token)
+        let claims = try await claims(of: token, signedWith: keyID)
         guard claims.exp > seconds else { throw AccessFailure.expiredToken }
-        guard claims.nbf <= seconds + Self.leeway else { throw AccessFailure.badToken }
+        guard claims.nbf <= seconds + Self.leeway, claims.iat <= seconds + Self.leeway, claims.exp - claims.iat <= Self.longestLife else {
+            throw AccessFailure.badToken
+        }
         let caller = try claims.caller()
         state.withLock { state in
             if state.cache.count >= Self.cacheLimit { Self.shrink(&state.cache, now: seconds) }
-            state.cache[digest] = Verified(caller: caller, expires: claims.exp)
+            state.cache[digest] = Verified(
+                caller: caller, expires: claims.exp, keyID: keyID, trustedUntil: seconds + Self.trustSeconds)
         }
         return try checkSession(caller)
     }
@@ -95,8 +106,7 @@ package final class TokenVerifier: Sendable {
         cache = Dictionary(uniqueKeysWithValues: kept.map { ($0.key, $0.value) })
     }
 
-    private func claims(of token: String) async throws -> AccessClaims {
-        let kid = try Self.keyID(of: token)
+    private func claims(of token: String, signedWith kid: String) async throws -> AccessClaims {
         if needsKeys(for: kid) { try await fetchKeys(for: kid) }
         let keys = state.withLock { $0.knownKeys.contains(kid) ? $0.keys : nil }
         guard let keys else { throw AccessFailure.badToken }
@@ -146,7 +156,10 @@ package final class TokenVerifier: Sendable {
             try await keys.add(jwks: JWKS(keys: usable))
             state.withLock { state in
                 state.keys = keys
-                state.knownKeys = Set(usable.compactMap { $0.keyIdentifier?.string })
+                let names = Set(usable.compactMap { $0.keyIdentifier?.string })
+                // A key that is gone may have been taken away because somebody has a copy: what it signed is worth nothing any more.
+                if !state.knownKeys.isSubset(of: names) { state.cache = state.cache.filter { names.contains($0.value.keyID) } }
+                state.knownKeys = names
                 state.fetchedAt = now()
             }
         } catch {

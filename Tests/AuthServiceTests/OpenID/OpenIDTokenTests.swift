@@ -196,6 +196,39 @@ import Testing
         refuses(try await page.post("/oauth2/token", [("grant_type", "client_credentials")]), "unauthorized_client")
     }
 
+    @Test("a client acts as long as its organization is active, in its present plan, whoever registered it may have left")
+    func organizationsEnd() async throws {
+        let stack = try await AuthStack.shared.value
+        let person = try await stack.register()
+        let party = try await ClientApp.register(by: person, at: stack.auth)
+        let form = [("grant_type", "client_credentials")]
+        func organization(is status: String) async throws {
+            try await stack.users.database.execute(
+                "UPDATE organizations SET status = \(status), plan = 'business'", as: .service(.users, for: person.tenant))
+        }
+        // Who is known to auth, but has no permission there, is answered 403; who is nobody any more, 401.
+        func me(_ token: String) async throws -> Int { try await stack.auth.client(token: token).get("/api/v1/auth/me").status }
+
+        try await organization(is: "active")
+        try await stack.users.database.execute("UPDATE people SET status = 'suspended'", as: .service(.users, for: person.tenant))
+        let first = try #require(try await party.post("/oauth2/token", form)["access_token"].string)
+        #expect(TokenParts.claims(first)["plan"] == "business")
+        #expect(try await me(first) == 403)
+
+        for status in ["suspended", "deleted"] {
+            try await organization(is: status)
+            refuses(try await party.post("/oauth2/token", form), "unauthorized_client")
+        }
+        let ended = try await stack.program(.users, of: stack.auth).post(
+            "/internal/v1/sessions/end", ["tenant": .string(person.tenant.description), "reason": "organization-suspended"])
+        #expect(ended.status == 204, "\(ended.text)")
+        #expect(try await me(first) == 401)
+
+        try await organization(is: "active")
+        let later = try #require(try await party.post("/oauth2/token", form)["access_token"].string)
+        #expect(try await me(later) == 403)
+    }
+
     @Test("a client proves itself once, in one way, or is refused as RFC 6749 says")
     func clientAuthentication() async throws {
         let stack = try await AuthStack.shared.value

@@ -154,17 +154,26 @@ struct ClientTokens: Sendable {
     // MARK: - client_credentials
 
     /// The client itself, with no person behind it: the permissions that it was registered with, or those of them that it asks for.
-    func own(_ client: OAuthClient, scope: String?, plan: String, now: Date) async throws -> TokenAnswer {
+    /// As long as its organization is active, whether or not whoever registered it is still there.
+    func own(_ client: OAuthClient, scope: String?, now: Date) async throws -> TokenAnswer {
         let scopes = try client.scopes(requested: scope, among: client.scopes.filter { $0.permission != nil })
         guard !scopes.isEmpty else { throw OAuthFailure(.invalidScope, "The client has no permission that it could use by itself.") }
+        // Before users is asked: an organization that is suspended after its answer ends this token too.
+        let issuedAt = issueTime(nil, client.tenant, now)
+        guard let organization = try await people.organization(client.tenant), organization.status == Self.active else {
+            throw OAuthFailure(.unauthorizedClient, "The organization of this client is suspended or deleted.")
+        }
         let token = try await keys.sign(
             AccessClaims(
-                client: client.id, tenant: client.tenant, permissions: scopes.permissions.permissions, plan: plan, scope: scopes.parameter,
-                issuedAt: issueTime(nil, client.tenant, now), lifetime: accessLifetime))
+                client: client.id, tenant: client.tenant, permissions: scopes.permissions.permissions, plan: organization.plan,
+                scope: scopes.parameter, issuedAt: issuedAt, lifetime: accessLifetime))
         return TokenAnswer(
             accessToken: token, tokenType: "Bearer", expiresIn: Int(accessLifetime), refreshToken: nil, idToken: nil,
             scope: scopes.parameter)
     }
+
+    /// Of an organization's status, as users says it.
+    private static let active = "active"
 
     // MARK: - Tokens
 

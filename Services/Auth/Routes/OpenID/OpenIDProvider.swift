@@ -18,7 +18,7 @@ struct OpenIDProvider {
         let hints = IDTokenHints(keys: keys, issuer: issuer)
         let signIn = PageSignIn(
             database: database, passwords: accounts.signIn, people: people, gate: accounts.gate, factors: accounts.factors,
-            passkeys: PasskeyRoutes(database: database, people: people, factors: accounts.factors, gate: accounts.gate))
+            passkeys: PasskeyRoutes(accounts, database))
         let authorize = AuthorizeRoutes(
             database: database, authentication: authentication, browsers: browsers, people: people, hints: hints, firstFactor: signIn,
             sealing: sealing, issuer: issuer)

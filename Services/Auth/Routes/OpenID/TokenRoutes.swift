@@ -63,7 +63,7 @@ struct TokenRoutes {
             guard let token = form.refreshToken else { throw OAuthFailure(.invalidRequest, "refresh_token is missing.") }
             return try await tokens.refresh(token, for: client, scope: form.scope, request)
         case .clientCredentials:
-            let answer = try await tokens.own(client, scope: form.scope, plan: try await plan(of: client), now: request.now)
+            let answer = try await tokens.own(client, scope: form.scope, now: request.now)
             let caller = Caller(.client(client.id), tenant: client.tenant)
             try await database.transaction(as: caller) { tx in
                 try Audit(tx, request).record(
@@ -72,20 +72,6 @@ struct TokenRoutes {
             return answer
         }
     }
-
-    /// For the token's limits. Whoever registered the client may have left since: then the organization's plan is not known here, and
-    /// the least is assumed. A suspended organization's clients get nothing.
-    private func plan(of client: OAuthClient) async throws -> String {
-        do {
-            return try await people.claims(of: client.createdBy, in: client.tenant.description).organization.plan
-        } catch AccountFailure.organizationSuspended {
-            throw OAuthFailure(.unauthorizedClient, "The organization of this client is suspended.")
-        } catch let refusal as AccountFailure where refusal.kind == .forbidden {
-            return Self.leastPlan
-        }
-    }
-
-    private static let leastPlan = "starter"
 
     private static func count(_ grantType: String, _ result: String) {
         Counter(label: "trionex_auth_client_tokens_total", dimensions: [("grant_type", grantType), ("result", result)]).increment()

@@ -8,6 +8,7 @@ struct PasskeyRoutes {
     let database: Database
     let people: PeopleClient
     let factors: SecondFactors
+    let routing: SSORouting
     let gate: SignInGate
 
     var endpoints: Endpoints {
@@ -56,6 +57,8 @@ struct PasskeyRoutes {
         guard let account = try await database.first(AccountStore.find(user), as: AccountStore.caller), account.status == .active else {
             throw WebAuthnFailure(.unknownKey)
         }
+        // Known only now: nobody says who they are before the passkey does.
+        try await routing.refuseOwnWays(for: account.email)
         let claims = try await people.claims(of: user, in: body.organization?.rawValue)
         return Uncached(try await gate.admit(account, claims, methods: [SecondFactorMethod.webauthn.reference], request))
     }
