@@ -12,6 +12,8 @@ struct AccountsAndSessions {
     /// Passwords are checked here alone, also on the pages of the OpenID provider.
     let signIn: PasswordSignIn
     let routing: SSORouting
+    /// What is recorded there is dead everywhere.
+    let ledger: RevocationLedger
     /// Forgotten passwords are asked about on pages too.
     let password: PasswordRoutes
     let endpoints: [Endpoints]
@@ -38,8 +40,12 @@ struct AccountsAndSessions {
             database: database, sealing: sealing, publicURL: house.settings.publicURL,
             verificationLifetime: settings.verificationLifetime, resetLifetime: settings.resetLifetime)
         let completion = RegistrationCompletion(database: database, people: people, proofs: proofs)
+        ledger = RevocationLedger(
+            database: database, revocations: house.revocations, longestToken: settings.longestToken, signal: RevocationSignal(),
+            logger: logger)
+        let apiKeys = APIKeyEnding(database: database, ledger: ledger)
         let change = PasswordChange(
-            database: database, passwords: passwords, policy: policy, proofs: proofs, sessions: sessions, logger: logger)
+            database: database, passwords: passwords, policy: policy, proofs: proofs, sessions: sessions, keys: apiKeys, logger: logger)
         let registration = RegistrationRoutes(
             database: database, passwords: passwords, policy: policy, completion: completion, gate: gate, proofs: proofs,
             routing: routing, mode: settings.registrationMode, publicURL: house.settings.publicURL)
@@ -61,7 +67,8 @@ struct AccountsAndSessions {
                 database: database, completion: completion, age: settings.completionAge, now: house.now, logger: logger),
             SessionHousekeeping(
                 database: database, revocations: house.revocations, accessLifetime: settings.accessLifetime, now: house.now, logger: logger),
-            AccountHousekeeping(database: database, sessions: sessions, passwords: passwords, now: house.now, logger: logger),
+            AccountHousekeeping(
+                database: database, sessions: sessions, keys: apiKeys, passwords: passwords, now: house.now, logger: logger),
             LetterDelivery(database: database, neighbours: house.neighbours, sealing: sealing, now: house.now, logger: logger),
         ]
     }

@@ -31,6 +31,8 @@ package struct AuthSettings: ServiceSettings {
     let relyingPartyName: String
     let relyingPartyOrigins: [String]
     let attestation: String
+    /// Text messages of the whole platform in a day.
+    let textsPerDay: Int
 
     package init(_ reader: inout SettingsReader) {
         keyDirectory = reader.text(
@@ -88,5 +90,7 @@ package struct AuthSettings: ServiceSettings {
         attestation = reader.choice(
             "AUTH_WEBAUTHN_ATTESTATION", default: "none", of: ["none", "indirect", "direct"],
             "Whether authenticators are asked for their certificate")
+        textsPerDay = reader.integer(
+            "AUTH_TEXTS_PER_DAY", default: 5_000, in: 1...10_000_000, "Text messages with codes in a day, on the whole platform")
     }
 }

@@ -42,6 +42,7 @@ extension SecondFactors {
             database: house.database, sealing: sealing,
             relyingParty: WebAuthnRelyingParty(
                 id: settings.relyingPartyID ?? WebAuthnRelyingParty.usualID(of: publicURL), name: settings.relyingPartyName,
-                origins: Set(origins), attestation: settings.attestation, sealing: sealing))
+                origins: Set(origins), attestation: settings.attestation, sealing: sealing),
+            textsPerDay: settings.textsPerDay)
     }
 }

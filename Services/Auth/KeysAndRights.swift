@@ -13,9 +13,7 @@ struct KeysAndRights {
 
     init(_ settings: AuthSettings, _ house: Foundations, keys: KeyRing, accounts: AccountsAndSessions) {
         let people = accounts.people
-        let ledger = RevocationLedger(
-            database: house.database, revocations: house.revocations, longestToken: settings.longestToken, signal: RevocationSignal(),
-            logger: house.logger)
+        let ledger = accounts.ledger
         let rights = RightsEnding(ledger: ledger)
         let exchange = APIKeyExchange(
             database: house.database, people: people, keys: keys, revocations: house.revocations, lifetime: settings.apiKeyTokenLifetime,

@@ -17,7 +17,8 @@ struct SignInWithOthers {
         connections = SSOConnectionRoutes(database: house.database, issuers: issuers, sealing: sealing, publicURL: publicURL)
         signIn = SSOSignInRoutes(
             database: house.database, signIn: SSOSignIn(issuers: issuers),
-            admission: SSOAdmission(database: house.database, people: people, organizations: organizations), routing: routing,
+            admission: SSOAdmission(database: house.database, people: people, organizations: organizations, sessions: gate.sessions),
+            routing: routing,
             people: people, gate: gate, sealing: sealing, publicURL: publicURL, logger: house.logger)
         identities = SSOIdentityRoutes(database: house.database)
     }

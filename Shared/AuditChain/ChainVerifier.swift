@@ -38,7 +38,8 @@ package struct ChainVerifier {
     /// The entries that are there, by the sequence they were written with.
     private var present = RunSet()
     private var last: (sequence: Int, hash: ChainHash)?
-    /// Where the order is broken: the hash of an entry that its successor did not follow, and what an entry that came out of turn builds on.
+    /// Where the order is broken: the hash of an entry that its successor did not follow, and what an entry that came out of turn
+    /// builds on.
     private var ends: [Int: ChainHash] = [:]
     private var starts: [Int: ChainHash] = [:]
     /// Entries that do not build on the one before them, and whether that one is vouched for.
@@ -248,7 +249,8 @@ package struct ChainVerifier {
             } else if isVouchedFor || sequence == start {
                 report(.edited, sequence, "This entry was written anew: it does not build on the one before, which is vouched for.")
             } else {
-                report(.edited, sequence - 1, "This entry was written anew, perhaps with some before it: the one after it builds on another.")
+                report(
+                    .edited, sequence - 1, "This entry was written anew, perhaps with some before it: the one after it builds on another.")
             }
         }
     }

@@ -160,7 +160,7 @@ import UsersService
         let path = "/api/v1/users/\(person.user)"
         #expect(try await pair.client(owner).patch(path, ["status": "suspended"]).status == 200)
         #expect(try await pair.client(person).get("/api/v1/users/me").status == 401)
-        try await pair.stack.auth.eventually("auth refuses the token too", within: .seconds(2)) {
+        try await pair.stack.auth.eventually("auth refuses the token too", within: .seconds(5)) {
             try await pair.stack.auth.client(token: person.access).get("/api/v1/auth/me").status == 401
         }
         #expect(try await anybody.post("/api/v1/auth/refresh", ["refreshToken": .string(person.refresh)]).status == 401)

@@ -25,7 +25,8 @@ private struct Crowd<T: TestTopic>: EventBatchHandler {
 struct BatchTests {
     private func record<T: TestTopic>(_ event: Noted<T>, for tenant: TenantID, payload: String? = nil) throws -> KafkaRecord {
         let envelope = EventEnvelope(
-            id: .make(), source: "/services/alpha", type: Noted<T>.type, subject: event.aggregateID, time: Date(), tenant: tenant, actor: nil,
+            id: .make(), source: "/services/alpha", type: Noted<T>.type, subject: event.aggregateID, time: Date(), tenant: tenant,
+            actor: nil,
             traceparent: nil)
         return CloudEvent.record(
             topic: Noted<T>.topic.name, envelope: envelope, payload: try payload.map { Array($0.utf8) } ?? Array(JSON.encode(event)))

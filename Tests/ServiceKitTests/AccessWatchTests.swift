@@ -115,7 +115,7 @@ struct AccessWatchTests {
     }
 
     @Test(
-        "another organization's object is a security event: a metric, a warning and an entry in the platform's log; the answer does not differ"
+        "another organization's object is a security event: a metric, a warning, an entry in the platform's log; the answer is the same"
     )
     func crossTenant() async throws {
         let host = try await lodge(), mine = TestTenant(), theirs = TestTenant()

@@ -80,4 +80,4 @@ ALTER TABLE sessions
     ADD COLUMN device           text,
     ADD COLUMN risk             double precision NOT NULL DEFAULT 0;
 -- A person's sessions in all organizations, for their own list and for what ends all of them.
-CREATE INDEX sessions_of_account ON sessions (account_id, created_at, id);
+CREATE INDEX sessions_platform_of_account ON sessions (account_id, created_at, id);

@@ -30,6 +30,11 @@ struct PeopleClient: Sendable {
         }
     }
 
+    /// Whether any organization that the person belongs to demands a second factor of its members.
+    func demandsSecondFactor(of user: UserID) async throws -> Bool {
+        try await neighbours.call(.get, .users, "/internal/v1/people/\(user)/demands", as: PersonDemands.self).secondFactor
+    }
+
     /// The organization as it stands, whoever is in it; nil when there is none.
     func organization(_ id: TenantID) async throws -> PersonClaims.Organization? {
         do {

@@ -22,6 +22,12 @@ struct EmailVerification: Sendable {
         case code(String, of: EmailAddress)
     }
 
+    /// Whether the letter is good only with the password.
+    func asksPassword(_ proof: EmailProof) async throws -> Bool {
+        guard proof.purpose == .verifyEmail, let account = proof.account else { return proof.purpose == .register }
+        return try await database.first(AccountStore.find(account), as: AccountStore.caller)?.passwordHash != nil
+    }
+
     func find(_ shown: Shown, at now: Date) async throws -> EmailProof {
         switch shown {
         case .link(let token): try await proofs.find(link: token, Self.purposes, at: now)
@@ -29,20 +35,23 @@ struct EmailVerification: Sendable {
         }
     }
 
-    /// - Parameter password: for a registration, the one it was made with: whoever registered with another's address must not have
-    ///   its owner finish the registration with a click.
+    /// - Parameter password: the one that was registered with: whoever registered with another's address must not have its owner finish
+    ///   the registration, or vouch for the account, with a click. Accounts without a password need none.
     func verify(_ shown: Shown, password: PresentedSecret?, _ request: PublicRequest) async throws {
         let proof = try await find(shown, at: request.now)
         switch proof.purpose {
-        case .verifyEmail: try await verifyAddress(proof, shown, request)
+        case .verifyEmail: try await verifyAddress(proof, shown, password, request)
         case .register: try await finishRegistration(proof, shown, password, request)
         case .resetPassword: throw shown.failure
         }
         Counter(label: "trionex_auth_emails_verified_total", dimensions: [("purpose", proof.purpose.rawValue)]).increment()
     }
 
-    private func verifyAddress(_ proof: EmailProof, _ shown: Shown, _ request: PublicRequest) async throws {
-        guard let account = proof.account else { throw shown.failure }
+    private func verifyAddress(_ proof: EmailProof, _ shown: Shown, _ password: PresentedSecret?, _ request: PublicRequest) async throws {
+        guard let account = proof.account,
+            let known = try await database.first(AccountStore.find(account), as: AccountStore.caller)
+        else { throw shown.failure }
+        if let hash = known.passwordHash { try await check(password, against: hash, proof, shown) }
         try await database.transaction(as: AccountStore.caller(account)) { tx in
             guard try EmailProofStore(tx: tx).spend(proof.id) else { throw shown.failure }
             guard try AccountStore(tx: tx).verifyEmail(account, proof.email) else { return }
@@ -51,19 +60,21 @@ struct EmailVerification: Sendable {
         }
     }
 
-    private func finishRegistration(
-        _ proof: EmailProof, _ shown: Shown, _ password: PresentedSecret?, _ request: PublicRequest
-    ) async throws {
-        guard let hash = proof.passwordHash, let registration = try proofs.registration(of: proof),
-            proof.wrongPasswords < EmailProof.maximumWrongPasswords
-        else { throw shown.failure }
-        guard let password else {
-            throw ValidationFailure("/password", "missing", "is needed to finish a registration: the one you chose")
-        }
+    /// Wrong ones are counted: after a few the letter is worth nothing.
+    private func check(_ password: PresentedSecret?, against hash: String, _ proof: EmailProof, _ shown: Shown) async throws {
+        guard proof.wrongPasswords < EmailProof.maximumWrongPasswords else { throw shown.failure }
+        guard let password else { throw ValidationFailure("/password", "missing", "is needed: the one you registered with") }
         guard try await passwords.verify(password, against: hash) else {
             try await database.execute(EmailProofStore.countWrongPassword(proof.id), as: AccountStore.caller)
             throw EmailProofFailure.wrongPassword
         }
+    }
+
+    private func finishRegistration(
+        _ proof: EmailProof, _ shown: Shown, _ password: PresentedSecret?, _ request: PublicRequest
+    ) async throws {
+        guard let hash = proof.passwordHash, let registration = try proofs.registration(of: proof) else { throw shown.failure }
+        try await check(password, against: hash, proof, shown)
         let kept = try proofs.sealed(registration)
         let fresh = Account(
             id: .ofAccount(), email: proof.email, passwordHash: hash, status: .pending, registration: kept,

@@ -12,6 +12,7 @@ struct PasswordChange: Sendable {
     let policy: PasswordPolicy
     let proofs: EmailProofs
     let sessions: Sessions
+    let keys: APIKeyEnding
     let logger: Logger
 
     /// The other sessions end, this one goes on.
@@ -24,16 +25,19 @@ struct PasswordChange: Sendable {
         }
         let hash = try await passwords.hash(password.bytes)
         let sealing = proofs.sealing
-        try await database.transaction(as: AccountStore.caller(account.id)) { tx in
+        let changedAt = try await database.transaction(as: AccountStore.caller(account.id)) { tx in
             // The hash may have been renewed since it was read, but only by whoever knows the password, as this person does.
             guard try AccountStore(tx: tx).setPassword(account.id, to: hash, keeping: session) else { throw ResourceFailure.notFound }
+            try Self.forgetUnfinished(account.id, tx)
             try EmailProofStore(tx: tx).replaceEarlier(.resetPassword, account.email)
             try Self.announce(account.id, account.email, "change", Letters(tx, sealing), tx, request)
+            return tx.now
         }
-        await endSessions(of: account.id, except: session, .passwordChanged, request)
+        _ = await endSessions(of: account.id, except: session, begunUntil: changedAt, .passwordChanged, request)
     }
 
-    /// Every session ends. The place of the reset is known from then on, so that its owner can sign in there whatever others try.
+    /// Every session ends, and every API key of the person, in all organizations: whoever forgot the password may not be who made them.
+    /// The place of the reset is known from then on, so that its owner can sign in there whatever others try.
     func reset(
         _ shown: EmailVerification.Shown, to password: Password, pointer: String, _ request: PublicRequest
     ) async throws {
@@ -47,19 +51,33 @@ struct PasswordChange: Sendable {
         try policy.check(password, about: [proof.email.rawValue], pointer: pointer)
         let hash = try await passwords.hash(password.bytes)
         let (sealing, place) = (proofs.sealing, SignInPlace(proof.email, request))
-        try await database.transaction(as: AccountStore.caller(account)) { tx in
+        let changedAt = try await database.transaction(as: AccountStore.caller(account)) { tx in
             let accounts = AccountStore(tx: tx), places = SignInPlaceStore(tx: tx)
-            guard try EmailProofStore(tx: tx).spend(proof.id), try accounts.setPassword(account, to: hash, keeping: nil) else {
-                throw shown.failure
-            }
+            guard try EmailProofStore(tx: tx).spend(proof.id),
+                try accounts.setPassword(account, to: hash, keeping: nil, endingKeys: true)
+            else { throw shown.failure }
+            try Self.forgetUnfinished(account, tx)
             if try accounts.verifyEmail(account, proof.email) {
+                // Until now the mailbox was nobody's: what is in the account may be of a stranger who registered with its address.
+                try AccountReclaimStore(tx: tx).strip(account)
                 try Outbox(tx).append(EmailVerified(userID: account, email: proof.email.rawValue))
             }
             try tx.execute(SignInFailureStore.forget([.place(proof.email, place.network), .address(proof.email)]))
             try places.note(account, place.device, place.network, nil)
             try Self.announce(account, proof.email, "reset", Letters(tx, sealing), tx, request)
+            return tx.now
         }
-        await endSessions(of: account, except: nil, .passwordReset, request)
+        // Sessions first: one that is still there could make another key.
+        guard await endSessions(of: account, except: nil, begunUntil: changedAt, .passwordReset, request) else { return }
+        await endKeys(of: account, markedAt: changedAt, request)
+    }
+
+    /// What was begun with the old password and is not finished: sign-ins that wait for a second factor, and factors that wait to be
+    /// confirmed.
+    private static func forgetUnfinished(_ account: UserID, _ tx: Transaction) throws {
+        try PendingSignInStore(tx: tx).spendAll(of: account)
+        try SecondFactorStore(tx: tx).removeUnconfirmed(of: account)
+        try SentCodeStore(tx: tx).removeAll(of: account)
     }
 
     private static func announce(
@@ -74,12 +92,26 @@ struct PasswordChange: Sendable {
                 data: ["when": Timestamp.text(tx.now), "address": request.clientAddress ?? "an unknown address"]))
     }
 
-    /// The password is changed already: what cannot be ended now is ended by `SessionHousekeeping` in a moment.
-    private func endSessions(of account: UserID, except kept: SessionID?, _ reason: Session.EndReason, _ request: PublicRequest) async {
+    /// The password is changed already: what cannot be ended now is ended by `AccountHousekeeping` in a moment. False then.
+    private func endSessions(
+        of account: UserID, except kept: SessionID?, begunUntil changedAt: Date, _ reason: Session.EndReason, _ request: PublicRequest
+    ) async -> Bool {
         do {
-            try await sessions.endAll(of: account, except: kept, begunUntil: request.now, reason, at: request.now, request)
+            try await sessions.endAll(of: account, except: kept, begunUntil: changedAt, reason, at: request.now, request)
+            return true
         } catch {
             logger.warning("sessions are ended later", metadata: ["userId": "person:\(account)", "reason": "\(error)"])
+            return false
+        }
+    }
+
+    private func endKeys(of account: UserID, markedAt: Date, _ request: PublicRequest) async {
+        do {
+            try await keys.endAll(of: account, .passwordReset, at: request.now, request)
+            try await database.execute(
+                AccountStore.keysEnded(.init(account: account, markedAt: markedAt)), as: AccountStore.caller(account))
+        } catch {
+            logger.warning("API keys are revoked later", metadata: ["userId": "person:\(account)", "reason": "\(error)"])
         }
     }
 }

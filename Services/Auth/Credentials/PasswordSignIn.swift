@@ -38,6 +38,9 @@ struct PasswordSignIn: Sendable {
         let isKnown = place.isKnownMark(among: places) || place.isKnownNetwork(among: places)
         let isClosed = !isKnown && [.address(email), .network(place.network)].contains { locked[SignInFailureStore.digest($0)] != nil }
         let isRight = try await passwords.verify(password, against: account?.passwordHash)
+        // Many may have come at once, before any had failed, and have waited for their turn to be hashed: the locks are those of now.
+        let isLocked = try await isLockedNow(place, allowance, isKnown: isKnown, request)
+        let isClosed = isClosed || isLocked
         guard isRight, !isClosed, let account else {
             if isRight && isClosed { Self.count("closed") }
             try await failed(account, place, allowance, isClosed: isRight && isClosed, request)
@@ -46,6 +49,16 @@ struct PasswordSignIn: Sendable {
         guard account.status == .active else { throw AccountFailure.registrationPending }
         await upgrade(account, password)
         return account
+    }
+
+    /// For everybody, whether the password was right or not: it takes the same time.
+    private func isLockedNow(
+        _ place: SignInPlace, _ allowance: FailureCounter, isKnown: Bool, _ request: PublicRequest
+    ) async throws -> Bool {
+        let counts = try await database.query(SignInFailureStore.find(place.counters), as: AccountStore.caller)
+        let locked = Self.locks(counts, at: request.now)
+        let closing: [FailureCounter] = isKnown ? [allowance] : [allowance, .address(place.email), .network(place.network)]
+        return closing.contains { locked[SignInFailureStore.digest($0)] != nil }
     }
 
     private static func locks(_ counts: [SignInFailureStore.Count], at now: Date) -> [Data: Date] {

@@ -1,5 +1,6 @@
 import Contracts
 import Foundation
+import Logging
 import Messaging
 import Postgres
 import ServiceKit
@@ -11,6 +12,7 @@ struct SSOAdmission: Sendable {
     let database: Database
     let people: PeopleClient
     let organizations: SSOOrganizations
+    let sessions: Sessions
 
     func admit(_ assertion: SSOAssertion, _ connection: SSOConnection, in tenant: TenantID, _ request: PublicRequest) async throws -> UserID
     {
@@ -28,6 +30,10 @@ struct SSOAdmission: Sendable {
         case .signIn(let account), .link(let account):
             if outcome.mustJoin { try await join(account, assertion, connection, tenant) }
             return try await link(assertion, to: account, by: known?.origin ?? .email)
+        case .takeOver(let account, let email):
+            try await takeOver(account, email, assertion, in: tenant, request)
+            if outcome.mustJoin { try await join(account, assertion, connection, tenant) }
+            return try await link(assertion, to: account, by: .email)
         case .create(let email):
             return try await create(email, as: named?.reserved ?? .ofAccount(), assertion, connection, tenant, request)
         }
@@ -82,6 +88,26 @@ struct SSOAdmission: Sendable {
     }
 
     // MARK: - Deeds
+
+    /// From whoever registered with the address: the organization that owns its domain says whose it is.
+    private func takeOver(
+        _ account: UserID, _ email: EmailAddress, _ assertion: SSOAssertion, in tenant: TenantID, _ request: PublicRequest
+    ) async throws {
+        let takenAt = try await database.transaction(as: AccountStore.caller(account)) { tx in
+            guard try AccountReclaimStore(tx: tx).takeOver(account, email) else { throw SSOFailure.accountUnverified }
+            try Outbox(tx).append(EmailVerified(userID: account, email: email.rawValue))
+            try Audit(tx, request).record(
+                "auth.account.take-over", "account", account.description, risk: "high",
+                changed: ["issuer": .string(assertion.issuer), "organization": .string(tenant.description)])
+            return tx.now
+        }
+        do {
+            try await sessions.endAll(of: account, begunUntil: takenAt, .passwordChanged, at: request.now, request)
+        } catch {
+            // `AccountHousekeeping` ends them, and the API keys, in a moment.
+            sessions.logger.warning("sessions are ended later", metadata: ["userId": "person:\(account)", "reason": "\(error)"])
+        }
+    }
 
     @discardableResult
     private func join(

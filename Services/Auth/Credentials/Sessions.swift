@@ -19,16 +19,17 @@ struct Sessions: Sendable {
     ///
     /// - Parameters:
     ///   - authenticatedAt: when the person proved who they are; nil: just now.
+    ///   - origin: what it comes of; nil: it begins with this request.
     ///   - also: what is to be written with it, in the organization's transaction.
     func open(
         for claims: PersonClaims, methods: [String] = ["pwd"], from request: PublicRequest, risk: RiskAssessment? = nil,
-        authenticatedAt: Date? = nil, announcingRegistration: Bool = false,
+        authenticatedAt: Date? = nil, origin: SessionOrigin? = nil, announcingRegistration: Bool = false,
         also: @escaping @Sendable (Transaction, Session) throws -> Void = { _, _ in }
     ) async throws -> SignedIn {
         let tenant = claims.organization.id
         let (session, loggedIn) = Session.open(
             for: claims.userID, methods: methods, address: request.clientAddress, userAgent: request.userAgent, risk: risk?.score ?? 0,
-            authenticatedAt: authenticatedAt, at: request.now, life: life)
+            authenticatedAt: authenticatedAt, origin: origin, at: request.now, life: life)
         let token = RefreshToken.make(tenant: tenant, session: session.id)
         let caller = Caller(.person(claims.userID), tenant: tenant, session: session.id)
         var changed: [String: JSONValue] = ["methods": .array(methods.map { .string($0) })]
@@ -45,7 +46,20 @@ struct Sessions: Sendable {
             try Outbox(tx).append(loggedIn)
             try Audit(tx, request).record("auth.session.open", "session", session.id.description, risk: level, changed: noted)
         }
+        try await refuseVoid(session, in: tenant, request)
         return try await answer(claims, session, token, now: request.now)
+    }
+
+    /// Ends a session again whose sign-in began before a change of password, and throws `SessionFailure.ended`.
+    ///
+    /// Called once the session is committed: a change that is committed before this is seen here, and one that is committed after it
+    /// finds the session. So no sign-in slips through between the two, however long it took.
+    func refuseVoid(_ session: Session, in tenant: TenantID, _ request: PublicRequest) async throws {
+        guard let until = try await database.first(AccountStore.signInsVoidUntil(session.account), as: AccountStore.caller) ?? nil,
+            session.begunAt <= until
+        else { return }
+        try await end(session.id, of: session.account, in: tenant, .passwordChanged, request)
+        throw SessionFailure.ended
     }
 
     /// Leaves once, whoever comes first: the request, the same request tried again, or the worker.
@@ -131,6 +145,7 @@ struct Sessions: Sendable {
             let ended = try await database.transaction(as: caller) { tx in
                 let sessions = SessionStore(tx: tx)
                 var ended: [SessionID] = []
+                if let kept, reason == .passwordChanged { try sessions.beginAnew(kept, after: begunUntil) }
                 for var session in try sessions.lockLive(of: account, before: begunUntil, except: kept) {
                     guard let revoked = session.end(reason, at: now) else { continue }
                     try sessions.save(session)

@@ -32,9 +32,11 @@ struct SignInGate: Sendable {
         return .signedIn(try await open(account, claims, methods, visit, request))
     }
 
-    /// Every factor that is needed has been shown.
-    func finish(_ account: Account, _ claims: PersonClaims, methods: [String], _ request: PublicRequest) async throws -> SignedIn {
-        try await open(account, claims, methods, try await look(account, request), request)
+    /// Every factor that is needed has been shown. The session is as old as the first of them.
+    func finish(
+        _ account: Account, _ claims: PersonClaims, _ origin: SessionOrigin, methods: [String], _ request: PublicRequest
+    ) async throws -> SignedIn {
+        try await open(account, claims, methods, try await look(account, request), request, origin: origin)
     }
 
     /// The first session of a registration; announces it where nobody has yet. Who was invited by an organization that demands a
@@ -88,11 +90,12 @@ struct SignInGate: Sendable {
 
     private func open(
         _ account: Account, _ claims: PersonClaims, _ methods: [String], _ visit: Visit, _ request: PublicRequest,
-        announcingRegistration: Bool = false
+        origin: SessionOrigin? = nil, announcingRegistration: Bool = false
     ) async throws -> SignedIn {
         let sealing = sealing
         var signedIn = try await sessions.open(
-            for: claims, methods: methods, from: request, risk: visit.risk, announcingRegistration: announcingRegistration
+            for: claims, methods: methods, from: request, risk: visit.risk, origin: origin,
+            announcingRegistration: announcingRegistration
         ) { tx, session in
             guard visit.risk.isNewDevice else { return }
             try Letters(tx, sealing).send(

@@ -9,6 +9,8 @@ struct APIKey: Sendable {
         /// The owner is no longer a member of the organization.
         case ownerRemoved = "owner-removed"
         case organizationDeleted = "organization-deleted"
+        /// The owner, or somebody in their place, had forgotten the password: all keys go.
+        case passwordReset = "password-reset"
     }
 
     /// Keys of one person in one organization that are neither revoked nor expired.

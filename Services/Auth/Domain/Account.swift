@@ -95,12 +95,14 @@ enum AccountFailure: String, Failure {
     /// The password shown to change it.
     case wrongPassword = "wrong-password"
     case noPassword = "no-password"
+    /// What costs money, or ties others to the account, waits until the mailbox is known to be the person's.
+    case addressUnverified = "email-not-verified"
 
     var kind: FailureKind {
         switch self {
         case .emailTaken, .slugTaken, .registrationPending, .noPassword: .conflict
         case .wrongCredentials, .wrongServiceSecret, .wrongPassword: .unauthenticated
-        case .suspended, .organizationSuspended, .notAMember: .forbidden
+        case .suspended, .organizationSuspended, .notAMember, .addressUnverified: .forbidden
         }
     }
 
@@ -115,6 +117,7 @@ enum AccountFailure: String, Failure {
         case .notAMember: "You are not a member of this organization, or of any."
         case .wrongServiceSecret: "The service secret is wrong."
         case .wrongPassword: "The current password is wrong."
+        case .addressUnverified: "Verify your e-mail address first: POST /api/v1/auth/email/resend sends the letter again."
         case .noPassword: "This account has no password yet: set one with a reset link."
         }
     }

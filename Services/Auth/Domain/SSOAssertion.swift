@@ -42,8 +42,11 @@ typealias SSOIdentityID = TypedID<SSOIdentityKind>
 /// An issuer is believed about an address if it says that it is verified, and is trusted everywhere or the organization owns the domain.
 /// 1. A known identity opens its account; one that was linked by an address, only while that issuer is believed about the account's address.
 /// 2. Otherwise the address must be believed. An account with it is linked if the organization owns the domain or the person is a member
-///    already, and if the account's own address was verified here: else somebody could have registered with it beforehand and waited.
+///    already. If the account's own address was never verified here, somebody could have registered with it beforehand and waited: the
+///    domain's owner takes it over, without what was put into it; nobody else opens it.
 /// 3. Without one, an account is made, where the connection takes people in.
+///
+/// An account that is there becomes a member only where the organization owns the domain: others might lure people in.
 enum SSOLinking {
     struct Holder: Sendable, Equatable {
         let account: UserID
@@ -69,6 +72,8 @@ enum SSOLinking {
     enum Decision: Equatable {
         case signIn(UserID)
         case link(UserID)
+        /// Links it after everything that was put into it before is gone.
+        case takeOver(UserID, EmailAddress)
         case create(EmailAddress)
     }
 
@@ -81,7 +86,8 @@ enum SSOLinking {
     static func decide(_ facts: Facts) throws(SSOFailure) -> Outcome {
         if let (holder, origin) = facts.known {
             if origin == .email, facts.trust == .ownDomains, !facts.ownedDomains.contains(holder.email.domain) { throw .untrustedEmail }
-            guard holder.isMember || (facts.takesIn && believed(facts) != nil) else { throw .notInvited }
+            let mayJoin = facts.takesIn && believed(facts).map { facts.ownedDomains.contains($0.domain) } ?? false
+            guard holder.isMember || mayJoin else { throw .notInvited }
             return Outcome(decision: .signIn(holder.account), mustJoin: !holder.isMember)
         }
         guard facts.assertion.email != nil, facts.assertion.isEmailVerified else { throw .noEmail }
@@ -91,8 +97,9 @@ enum SSOLinking {
             return Outcome(decision: .create(email), mustJoin: true)
         }
         guard holder.isMember || facts.ownedDomains.contains(email.domain) else { throw .accountExists }
-        guard holder.isVerified else { throw .accountUnverified }
+        guard holder.isVerified || facts.ownedDomains.contains(email.domain) else { throw .accountUnverified }
         guard holder.isMember || facts.takesIn else { throw .notInvited }
+        guard holder.isVerified else { return Outcome(decision: .takeOver(holder.account, email), mustJoin: !holder.isMember) }
         return Outcome(decision: .link(holder.account), mustJoin: !holder.isMember)
     }
 

@@ -62,6 +62,12 @@ enum SSOReturn {
         return text
     }
 
+    /// Whether an address that `resolve` gave is the platform's own.
+    static func isOwn(_ address: String, publicURL: String) -> Bool {
+        let origins = [address, publicURL].map { URLComponents(string: $0).flatMap { Self.address(of: $0) } }
+        return origins[0] != nil && origins[0] == origins[1]
+    }
+
     /// As `WebOrigin`, with http allowed: the platform's own address may be one behind a tunnel.
     private static func address(of parts: URLComponents) -> String? {
         guard let scheme = parts.scheme?.lowercased(), ["http", "https"].contains(scheme), let host = parts.host?.lowercased(),

@@ -27,6 +27,8 @@ enum SSOFailure: String, Failure {
     case required = "sso-required"
     case identityNotFound = "identity-not-found"
     case lastWayIn = "last-way-in"
+    /// The session was opened by an issuer that speaks for one organization; this belongs to the person's whole account.
+    case ownSignInNeeded = "own-sign-in-needed"
 
     var kind: FailureKind {
         switch self {
@@ -35,7 +37,8 @@ enum SSOFailure: String, Failure {
         case .secretNeeded, .returnNotAllowed, .badState, .badCode: .invalid
         case .declined, .issuerRefused, .badIssuerAnswer, .badToken: .unauthenticated
         case .issuerUnavailable: .unavailable(retryAfter: 10)
-        case .noEmail, .untrustedEmail, .otherDomain, .accountExists, .accountUnverified, .notInvited, .required: .forbidden
+        case .noEmail, .untrustedEmail, .otherDomain, .accountExists, .accountUnverified, .notInvited, .required, .ownSignInNeeded:
+            .forbidden
         }
     }
 
@@ -63,6 +66,8 @@ enum SSOFailure: String, Failure {
         case .badCode: "This code is unknown, used, too old, or was given to another client. Start the sign-in again."
         case .required: "People with this e-mail domain sign in with their organization: ask POST /api/v1/auth/sso/discover where."
         case .identityNotFound: "There is no such identity on your account."
+        case .ownSignInNeeded:
+            "Your issuer speaks for its organization only: for this, sign in with a password or a passkey. A reset letter sets a password."
         case .lastWayIn: "This is the only way into your account: set a password first."
         }
     }

@@ -9,6 +9,19 @@ struct SessionLife: Sendable, Equatable {
     let absolute: TimeInterval
 }
 
+/// What a session comes of. One that waited for a second factor, or that is made from another, is no younger than what it comes of.
+struct SessionOrigin: Sendable, Equatable {
+    /// When the sign-in began: its first factor.
+    let begunAt: Date
+    /// The end of the absolute life that it shares with another; nil: a life of its own.
+    var endsAt: Date?
+
+    /// That of a session made from this one.
+    static func of(_ parent: Session, life: SessionLife) -> SessionOrigin {
+        SessionOrigin(begunAt: parent.begunAt, endsAt: parent.endsAt ?? parent.createdAt.addingTimeInterval(life.absolute))
+    }
+}
+
 /// A sign-in on one device, in one organization, with its family of refresh tokens.
 struct Session: Sendable {
     enum EndReason: String, Sendable {
@@ -47,6 +60,8 @@ struct Session: Sendable {
     /// 0 to 1, when it was opened.
     let risk: Double
     let createdAt: Date
+    /// When the sign-in began that it comes of: a change of password ends what was begun before.
+    let begunAt: Date
     /// When the person last proved who they are: the token's `auth_time`.
     private(set) var authenticatedAt: Date
     /// The end of its absolute life; nil for one that was opened when there was none.
@@ -60,7 +75,8 @@ struct Session: Sendable {
 
     init(
         id: SessionID, account: UserID, methods: [String], address: String?, userAgent: String?, device: String? = nil, risk: Double = 0,
-        createdAt: Date, authenticatedAt: Date? = nil, endsAt: Date? = nil, lastUsedAt: Date, expiresAt: Date, revokedAt: Date?,
+        createdAt: Date, begunAt: Date? = nil, authenticatedAt: Date? = nil, endsAt: Date? = nil, lastUsedAt: Date, expiresAt: Date,
+        revokedAt: Date?,
         impersonation: Impersonation? = nil
     ) {
         self.id = id
@@ -71,6 +87,7 @@ struct Session: Sendable {
         self.device = device
         self.risk = risk
         self.createdAt = createdAt
+        self.begunAt = begunAt ?? createdAt
         self.authenticatedAt = authenticatedAt ?? createdAt
         self.endsAt = endsAt
         self.impersonation = impersonation
@@ -79,16 +96,19 @@ struct Session: Sendable {
         self.revokedAt = revokedAt
     }
 
-    /// - Parameter authenticatedAt: when the person proved who they are; nil: just now.
+    /// - Parameters:
+    ///   - authenticatedAt: when the person proved who they are; nil: just now.
+    ///   - origin: what it comes of; nil: it begins just now.
     static func open(
         for account: UserID, methods: [String], address: String?, userAgent: String?, risk: Double = 0, authenticatedAt: Date? = nil,
-        at now: Date, life: SessionLife
+        origin: SessionOrigin? = nil, at now: Date, life: SessionLife
     ) -> (Session, UserLoggedIn) {
-        let endsAt = now.addingTimeInterval(life.absolute)
+        let longest = now.addingTimeInterval(life.absolute)
+        let endsAt = min(longest, origin?.endsAt ?? longest)
         let session = Session(
             id: .make(at: now), account: account, methods: methods, address: address.map { String($0.prefix(maximumAddressLength)) },
             userAgent: userAgent.map { String($0.prefix(maximumUserAgentLength)) }, device: DeviceName(userAgent).description, risk: risk,
-            createdAt: now, authenticatedAt: authenticatedAt, endsAt: endsAt, lastUsedAt: now,
+            createdAt: now, begunAt: origin?.begunAt, authenticatedAt: authenticatedAt, endsAt: endsAt, lastUsedAt: now,
             expiresAt: min(now.addingTimeInterval(life.idle), endsAt), revokedAt: nil)
         return (
             session,

@@ -25,7 +25,7 @@ struct EmailRoutes {
         let token: PresentedSecret?
         let email: EmailAddress?
         let code: PresentedSecret?
-        /// To finish a registration: the one it was made with.
+        /// The one that was registered with, where the account has one.
         let password: PresentedSecret?
     }
 
@@ -53,7 +53,7 @@ struct EmailRoutes {
         guard let token = query.token?.text else { return AccountPages.badLink }
         do {
             let proof = try await verification.find(.link(token), at: request.now)
-            return AccountPages.verify(token: token, asksPassword: proof.purpose == .register)
+            return AccountPages.verify(token: token, asksPassword: try await verification.asksPassword(proof))
         } catch is EmailProofFailure {
             return AccountPages.badLink
         }

@@ -22,7 +22,7 @@ struct SSOIdentityRoutes {
 
     /// Refused for the last way in. A passkey does not count: it may be lost with its device.
     func unlink(_ request: CallerRequest) async throws -> NoContent {
-        let id = try request.path("id", as: SSOIdentityID.self), user = try request.user()
+        let id = try request.path("id", as: SSOIdentityID.self), user = try PersonalRequest.holder(request.caller, request.http).account
         try await database.transaction(as: AccountStore.caller(user)) { tx in
             let identities = SSOIdentityStore(tx: tx)
             guard let hasPassword = try identities.lockPassword(of: user), let identity = try identities.lock(id, of: user) else {

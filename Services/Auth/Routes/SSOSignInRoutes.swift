@@ -70,6 +70,9 @@ struct SSOSignInRoutes {
     func start(_ request: PublicRequest, _ query: Start) async throws -> PageOrRedirect {
         let (tenant, connection) = try await find(try request.path("connection", as: SSOConnectionID.self))
         let returnTo = try SSOReturn.resolve(query.returnTo, publicURL: publicURL, allowed: connection.settings.returnOrigins)
+        if query.codeChallenge == nil, !SSOReturn.isOwn(returnTo, publicURL: publicURL) {
+            throw ValidationFailure("?codeChallenge", "missing", "is needed to return to another origin: the code is in the address")
+        }
         let attempt = SSOAttempt(
             connection: connection.id, returnTo: returnTo, challenge: query.codeChallenge?.rawValue, linkTo: nil, createdAt: request.now)
         do {
@@ -86,9 +89,13 @@ struct SSOSignInRoutes {
         guard let connection = try await database.first(SSOConnectionStore.find(id), as: request.caller), connection.settings.enabled else {
             throw SSOFailure.connectionNotFound
         }
+        let user = try PersonalRequest.holder(request.caller, request.http).account
+        // What is linked to an account before its address is known to be the person's would wait for the address' owner.
+        guard let account = try await database.first(AccountStore.find(user), as: AccountStore.caller), account.isEmailVerified else {
+            throw AccountFailure.addressUnverified
+        }
         let returnTo = try SSOReturn.resolve(body.returnTo, publicURL: publicURL, allowed: connection.settings.returnOrigins)
-        let attempt = SSOAttempt(
-            connection: id, returnTo: returnTo, challenge: nil, linkTo: try request.user(), createdAt: request.now)
+        let attempt = SSOAttempt(connection: id, returnTo: returnTo, challenge: nil, linkTo: user, createdAt: request.now)
         let (address, cookie) = try await begin(attempt, connection, as: request.caller)
         return SSOLinkAnswer(view: SSOLinkView(location: address), cookie: cookie)
     }
@@ -223,10 +230,13 @@ struct SSOSignInRoutes {
             guard let verifier = body.codeVerifier, SSOSecrets.challenge(of: verifier.text) == challenge else { throw SSOFailure.badCode }
         }
         guard let connection = try await database.first(SSOConnectionStore.find(grant.connection), as: .anonymous(in: code.tenant)),
-            connection.settings.enabled, let account = try await database.first(AccountStore.find(grant.account), as: AccountStore.caller)
+            connection.settings.enabled, let account = try await database.first(AccountStore.find(grant.account), as: AccountStore.caller),
+            account.status == .active
         else { throw SSOFailure.badCode }
         let claims = try await people.claims(of: account.id, in: code.tenant.description)
-        return Uncached(try await gate.admit(account, claims, methods: ["fed"], request))
+        let ownsDomain = try await admission.organizations.owns(account.email.domain, code.tenant)
+        let methods = [SignInReference.federated] + (ownsDomain ? [SignInReference.ownDomain] : [])
+        return Uncached(try await gate.admit(account, claims, methods: methods, request))
     }
 
     // MARK: - What they share

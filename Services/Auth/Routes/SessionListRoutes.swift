@@ -29,8 +29,9 @@ struct SessionListRoutes {
             throw ValidationFailure("?cursor", "invalid-cursor", "must be a nextCursor of an earlier answer")
         }
         let after = query.cursor?.timeAndID
+        let tenant = Self.reach(request.caller)
         let found = try await database.platform(PlatformWork("a person's own sessions")) { tx in
-            try PlatformSessionStore(tx: tx).live(of: user, after: after, limit: limit.value + 1)
+            try PlatformSessionStore(tx: tx).live(of: user, in: tenant, after: after, limit: limit.value + 1)
         }
         return Page(found.map { SessionView($0.session, in: $0.tenant, current: current) }, limit: limit) {
             Cursor(time: $0.createdAt, id: $0.id.uuid)
@@ -44,16 +45,20 @@ struct SessionListRoutes {
         let tenant = try await database.platform(PlatformWork("a person's own sessions")) { tx in
             try PlatformSessionStore(tx: tx).tenant(of: id, of: user)
         }
-        guard let tenant else { throw ResourceFailure.notFound }
+        guard let tenant, tenant == Self.reach(request.caller) ?? tenant else { throw ResourceFailure.notFound }
         try await sessions.end(id, of: user, in: tenant, .ended, request.http)
         return NoContent()
     }
 
     func endOthers(_ request: CallerRequest) async throws -> NoContent {
         let (user, current) = try person(request)
+        try PersonalRequest.requireOwnSignIn(request.caller)
         try await sessions.endAll(of: user, except: current, begunUntil: request.now, .ended, at: request.now, request.http)
         return NoContent()
     }
+
+    /// The only organization whose sessions are shown and ended: that of an issuer which speaks for it alone. Nil for all.
+    private static func reach(_ caller: Caller) -> TenantID? { caller.methods.speakForAccount ? nil : caller.tenant }
 
     /// In person: a key, or somebody who acts as the person, has no business with where else they are signed in.
     private func person(_ request: CallerRequest) throws(AccessFailure) -> (UserID, SessionID) {

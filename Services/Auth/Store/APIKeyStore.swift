@@ -94,3 +94,14 @@ struct APIKeyStore {
         ).map { (try $0("id"), try $0("owner_id")) }
     }
 }
+
+/// The platform's own view of keys: whose they are, and nothing else.
+struct PlatformAPIKeyStore {
+    let tx: Transaction
+
+    /// The organizations in which a person has keys that are not revoked.
+    func tenants(of owner: UserID) throws -> [TenantID] {
+        try tx.query(
+            Query("SELECT DISTINCT tenant_id FROM api_keys WHERE owner_id = \(owner) AND revoked_at IS NULL", column: "tenant_id"))
+    }
+}

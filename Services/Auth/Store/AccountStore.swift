@@ -65,9 +65,13 @@ struct AccountStore {
         return try find(email).map { AccountReservation(id: $0.id, status: $0.status.reservation) }
     }
 
-    /// The same person tries again with other details.
+    /// The same person tries again with other details. Whoever registers with a reserved id goes on showing an invitation: without one
+    /// they could found an organization of their own under an id that others know as somebody else's.
     static func replaceRegistration(_ id: UserID, with registration: RegistrationRequest) -> SQL {
-        "UPDATE accounts SET registration = \(JSONB(registration)) WHERE id = \(id) AND status = 'pending'"
+        """
+        UPDATE accounts SET registration = \(JSONB(registration))
+        WHERE id = \(id) AND status = 'pending' AND (reserved_at IS NULL OR \(registration.invitationToken != nil))
+        """
     }
 
     /// The account as it is now; nil when it was active before.
@@ -138,13 +142,18 @@ struct AccountStore {
 
     // MARK: - Passwords and mailboxes
 
-    /// Another password. All sessions begun before now, but the one kept, are to end. False when the password is not `old` any
-    /// more (where `old` is given), or there is no such account. A reserved id becomes an account by this.
-    func setPassword(_ id: UserID, to hash: String, from old: String? = nil, keeping session: SessionID?) throws -> Bool {
-        try tx.execute(
+    /// Another password. All that was begun before now, but the one session kept, is to end, and with `endingKeys` all API keys. False
+    /// when the password is not `old` any more (where `old` is given), or there is no such account. A reserved id becomes an account by
+    /// this.
+    func setPassword(
+        _ id: UserID, to hash: String, from old: String? = nil, keeping session: SessionID?, endingKeys: Bool = false
+    ) throws -> Bool {
+        let keysEndAt = endingKeys ? tx.now : nil
+        return try tx.execute(
             """
             UPDATE accounts SET password_hash = \(hash), password_changed_at = \(tx.now), sessions_end_at = \(tx.now),
-                session_kept = \(session), status = 'active'
+                session_kept = \(session), sign_ins_void_until = \(tx.now), keys_end_at = COALESCE(\(keysEndAt), keys_end_at),
+                status = 'active'
             WHERE id = \(id) AND status <> 'pending' AND (\(old)::text IS NULL OR password_hash = \(old)::text)
             """) == 1
     }
@@ -171,6 +180,39 @@ struct AccountStore {
         ) { row in
             SessionsToEnd(account: try row("id"), before: try row("sessions_end_at"), kept: try row("session_kept"))
         }
+    }
+
+    /// A sign-in that began until then, with what was changed then, opens nothing any more. Nil where nothing ever was.
+    static func signInsVoidUntil(_ id: UserID) -> Query<Date?> {
+        Query("SELECT sign_ins_void_until FROM accounts WHERE id = \(id)", column: "sign_ins_void_until")
+    }
+
+    /// The same inside a transaction that holds the account's row: no password is changed until it ends.
+    func mayFinish(_ id: UserID, begunAt: Date) throws -> Bool {
+        guard let until = try tx.first(Self.signInsVoidUntil(id)) ?? nil else { return true }
+        return begunAt > until
+    }
+
+    struct KeysToEnd: Sendable {
+        let account: UserID
+        let markedAt: Date
+    }
+
+    /// Accounts whose API keys were to end at least that long ago.
+    static func keysToEnd(before: Date, limit: Int) -> Query<KeysToEnd> {
+        Query(
+            """
+            SELECT id, keys_end_at FROM accounts WHERE keys_end_at IS NOT NULL AND keys_end_at < \(before)
+            ORDER BY keys_end_at LIMIT \(limit)
+            """
+        ) { row in
+            KeysToEnd(account: try row("id"), markedAt: try row("keys_end_at"))
+        }
+    }
+
+    /// A later reset has marked them anew.
+    static func keysEnded(_ done: KeysToEnd) -> SQL {
+        "UPDATE accounts SET keys_end_at = NULL WHERE id = \(done.account) AND keys_end_at = \(done.markedAt)"
     }
 
     static func sessionsEnded(_ done: SessionsToEnd) -> SQL {

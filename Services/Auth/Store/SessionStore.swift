@@ -9,14 +9,14 @@ struct SessionStore {
     fileprivate static let columns: SQL =
         """
         id, account_id, methods, address, user_agent, device, risk, created_at, authenticated_at, ends_at, last_used_at, expires_at,
-        revoked_at, impersonator_id, impersonation_reason
+        revoked_at, impersonator_id, impersonation_reason, begun_at
         """
 
     fileprivate static func read(_ row: Row) throws -> Session {
         Session(
             id: try row("id"), account: try row("account_id"), methods: try row("methods"), address: try row("address"),
             userAgent: try row("user_agent"), device: try row("device"), risk: try row("risk"), createdAt: try row("created_at"),
-            authenticatedAt: try row("authenticated_at"), endsAt: try row("ends_at"), lastUsedAt: try row("last_used_at"),
+            begunAt: try row("begun_at"), authenticatedAt: try row("authenticated_at"), endsAt: try row("ends_at"), lastUsedAt: try row("last_used_at"),
             expiresAt: try row("expires_at"), revokedAt: try row("revoked_at"), impersonation: try impersonation(row))
     }
 
@@ -37,11 +37,11 @@ struct SessionStore {
         try tx.execute(
             """
             INSERT INTO sessions (tenant_id, id, account_id, methods, address, user_agent, device, risk, created_at, authenticated_at,
-                                  ends_at, last_used_at, expires_at, impersonator_id, impersonation_reason)
+                                  ends_at, last_used_at, expires_at, impersonator_id, impersonation_reason, begun_at)
             VALUES (\(tx.caller.tenant), \(session.id), \(session.account), \(session.methods), \(session.address), \(session.userAgent),
                     \(session.device), \(session.risk), \(session.createdAt), \(session.authenticatedAt), \(session.endsAt),
                     \(session.lastUsedAt), \(session.expiresAt), \(session.impersonation?.impersonator),
-                    \(session.impersonation?.reason))
+                    \(session.impersonation?.reason), \(session.begunAt))
             """)
     }
 
@@ -63,9 +63,15 @@ struct SessionStore {
                 """
                 SELECT \(fragment: Self.columns) FROM sessions
                 WHERE account_id = \(account) AND revoked_at IS NULL AND expires_at > \(tx.now)
-                    AND created_at <= \(before)\(fragment: exception)
+                    AND COALESCE(begun_at, created_at) <= \(before)\(fragment: exception)
                 ORDER BY id FOR UPDATE
                 """, Self.read))
+    }
+
+    /// The person has shown their password in it when they changed it: it counts as begun right after that, and what is made from it too.
+    func beginAnew(_ id: SessionID, after change: Date) throws {
+        let begunAt = change.addingTimeInterval(0.001)
+        try tx.execute("UPDATE sessions SET begun_at = \(begunAt) WHERE id = \(id) AND COALESCE(begun_at, created_at) <= \(change)")
     }
 
     static func markPublished(_ ids: [SessionID], at now: Date) -> SQL {
@@ -92,14 +98,15 @@ struct PlatformSessionStore {
         let session: Session
     }
 
-    /// The live sessions of one person in all organizations, the latest first.
-    func live(of account: UserID, after: (Date, UUID)?, limit: Int) throws -> [Placed] {
+    /// The live sessions of one person in all organizations, or in one, the latest first.
+    func live(of account: UserID, in tenant: TenantID?, after: (Date, UUID)?, limit: Int) throws -> [Placed] {
+        let place: SQL = tenant.map { " AND tenant_id = \($0)" } ?? .empty
         let position: SQL = after.map { " AND (created_at, id) < (\($0.0), \($0.1))" } ?? .empty
         return try tx.query(
             Query(
                 """
                 SELECT tenant_id, \(fragment: SessionStore.columns) FROM sessions
-                WHERE account_id = \(account) AND revoked_at IS NULL AND expires_at > \(tx.now)\(fragment: position)
+                WHERE account_id = \(account) AND revoked_at IS NULL AND expires_at > \(tx.now)\(fragment: place)\(fragment: position)
                 ORDER BY created_at DESC, id DESC LIMIT \(limit)
                 """
             ) { row in

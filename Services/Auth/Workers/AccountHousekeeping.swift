@@ -5,10 +5,11 @@ import Postgres
 import ServiceKit
 import ServiceLifecycle
 
-/// Ends the sessions that a change of password left, knows what imported hashes cost, and forgets letters and places that are long over.
+/// Ends the sessions and API keys that a change of password left, knows what imported hashes cost, and forgets letters and places that are long over.
 struct AccountHousekeeping: Service {
     let database: Database
     let sessions: Sessions
+    let keys: APIKeyEnding
     let passwords: PasswordHashing
     let now: @Sendable () -> Date
     let logger: Logger
@@ -21,7 +22,8 @@ struct AccountHousekeeping: Service {
     /// One in so many looks for imported hashes.
     static let roundsPerLook = 15
     static let batch = 50
-    /// So long after a change of password, whatever was under way with the old one has either opened its session or failed.
+    /// So long after a change of password the request that made it has ended what it could. What was under way meanwhile refuses itself
+    /// (`Sessions.refuseVoid`).
     static let grace: TimeInterval = 10
     /// How long an expired link is kept: it is counted among those that were asked for.
     static let proofRetention: TimeInterval = 86_400
@@ -33,6 +35,7 @@ struct AccountHousekeeping: Service {
             while !Task.isCancelled {
                 do {
                     try await endSessions()
+                    try await endKeys()
                     if round % Self.roundsPerLook == 0 { try await lookForImported() }
                     if round % Self.roundsPerPruning == Self.roundsPerPruning - 1 { try await prune() }
                     isAway = false
@@ -54,6 +57,17 @@ struct AccountHousekeeping: Service {
         for one in waiting {
             try await sessions.endAll(of: one.account, except: one.kept, begunUntil: one.before, .passwordChanged, at: now, nil)
             try await database.execute(AccountStore.sessionsEnded(one), as: AccountStore.caller)
+        }
+    }
+
+    /// After the sessions: none of them makes another key.
+    func endKeys() async throws {
+        let now = now()
+        let waiting = try await database.query(
+            AccountStore.keysToEnd(before: now.addingTimeInterval(-Self.grace), limit: Self.batch), as: AccountStore.caller)
+        for one in waiting {
+            try await keys.endAll(of: one.account, .passwordReset, at: now, nil)
+            try await database.execute(AccountStore.keysEnded(one), as: AccountStore.caller)
         }
     }
 

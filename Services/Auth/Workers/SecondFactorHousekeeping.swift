@@ -38,6 +38,7 @@ struct SecondFactorHousekeeping: Service {
             PendingSignInStore.prune(before: expired, limit: batch), SentCodeStore.prune(before: expired, limit: batch),
             SecurityKeyStore.pruneSpent(before: expired, limit: batch), SecondFactorStore.pruneUnconfirmed(before: begun, limit: batch),
             TrustedDeviceStore.prune(before: expired, limit: batch),
+            TextMessageStore.prune(before: expired.addingTimeInterval(-TextMessageLimits.day), limit: batch),
         ] {
             var removed: Int
             repeat { removed = try await database.execute(statement, as: AccountStore.caller) } while removed == batch && !Task.isCancelled

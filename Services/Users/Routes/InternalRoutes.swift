@@ -16,6 +16,7 @@ struct InternalRoutes {
             },
             Endpoints("/internal/v1/people") {
                 Endpoint.get(":userID/claims", "What a token may say of a person", may: .service, claims)
+                Endpoint.get(":userID/demands", "What a person's organizations demand of them", may: .service, demands)
             },
             Endpoints("/internal/v1/organizations") {
                 Endpoint.get(":id", "An organization as it stands", may: .service, standing)
@@ -107,6 +108,16 @@ struct InternalRoutes {
             }
         }
         return try Membership.claims(from: memberships, isSuperadmin: try await isSuperadmin ?? false)
+    }
+
+    /// Also of organizations where they, or it, are suspended: both may come back. Nothing is demanded of who belongs to none.
+    func demands(_ request: CallerRequest) async throws -> PersonDemands {
+        let user = try request.path("userID", as: UserID.self)
+        let memberships = try await database.platform(PlatformWork("memberships at sign-in")) { tx in
+            try tx.query(MembershipStore.of(user, slug: nil))
+        }
+        let joined = memberships.filter { $0.person.status != .invited && $0.organization.status != .deleted }
+        return PersonDemands(secondFactor: joined.contains { $0.organization.settings.requireSecondFactor })
     }
 
     // MARK: - Organizations

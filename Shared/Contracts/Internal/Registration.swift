@@ -73,6 +73,14 @@ package struct PersonClaims: Codable, Sendable, Equatable {
     }
 }
 
+/// What the organizations of a person demand of them, all together: `GET /internal/v1/people/{userID}/demands`.
+package struct PersonDemands: Codable, Sendable, Equatable {
+    /// One of them lets nobody in without a second factor.
+    package let secondFactor: Bool
+
+    package init(secondFactor: Bool) { self.secondFactor = secondFactor }
+}
+
 /// The organization of a slug: `GET /internal/v1/organizations/by-slug/{slug}`.
 package struct OrganizationReference: Codable, Sendable, Equatable {
     package let id: TenantID

@@ -82,9 +82,9 @@ struct IsolationTests {
         #expect(findings.isEmpty, "\(findings.count) findings:\n\(findings.prefix(40).joined(separator: "\n"))")
         #expect(sweep.compared >= 200)
         print(
-            "isolation sweep through the gateway: \(world.operations.count) operations × \(callers.count) identities, \(sweep.calls) calls, "
-                + "\(sweep.compared) comparisons of foreign with missing (\(sweep.deep) past the checks of form), \(findings.count) findings"
-        )
+            "isolation sweep through the gateway: \(world.operations.count) operations × \(callers.count) identities, "
+                + "\(sweep.calls) calls, \(sweep.compared) comparisons of foreign with missing (\(sweep.deep) past the checks of form), "
+                + "\(findings.count) findings")
         let after = try await Fingerprint.take(world)
         let changed = Fingerprint.differences(before, after)
         #expect(changed.isEmpty, "of ada's: \(changed)")

@@ -207,11 +207,15 @@ enum Fingerprint {
             """
             SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname LIKE '\(like)'
-              AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'public', 'trionex_migrations') AND n.nspname NOT LIKE 'pg_%' ORDER BY 1
+              AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'public', 'trionex_migrations')
+              AND n.nspname NOT LIKE 'pg_%' ORDER BY 1
             """, url
         ).map { $0[0] }
         let questions = names.map {
-            "SELECT '\($0)', count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM \($0) t WHERE \(condition)"
+            """
+            SELECT '\($0)', count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM \($0) t
+            WHERE \(condition)
+            """
         }
         let rows = try await Psql.rows(questions.joined(separator: " UNION ALL "), url)
         return Dictionary(uniqueKeysWithValues: rows.map { ($0[0], $0[1]) })

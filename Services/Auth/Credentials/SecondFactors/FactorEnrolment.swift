@@ -40,7 +40,8 @@ struct FactorEnrolment: Sendable {
 
     // MARK: - Setting up
 
-    /// Begins to set up a factor. It counts when `confirm` has seen that it works.
+    /// Begins to set up a factor. It counts when `confirm` has seen that it works. Throws `AccountFailure.addressUnverified`
+    /// for text messages, which cost money: accounts that anybody can make by the thousand get none.
     func begin(_ wish: Wish, for account: Account, displayName: String, organization: TenantID, _ request: PublicRequest) async throws
         -> FactorSetup
     {
@@ -60,6 +61,7 @@ struct FactorEnrolment: Sendable {
                 id: id, method: wish.method, secret: Base32.encode(key), otpauthUri: uri,
                 qrCode: try QRCode.svg(uri, label: "QR code for an authenticator app"), expiresIn: expiresIn)
         case .sms:
+            guard account.isEmailVerified else { throw AccountFailure.addressUnverified }
             guard let phone = wish.phone else { throw ValidationFailure("/phone", "missing", "is required for codes by text message") }
             try await keep(wish, id, account.id, hint: phone.masked, secret: Data(phone.rawValue.utf8), request) { tx in
                 try codes.send(subject: id.uuid, account: account.id, channel: .sms, to: phone.rawValue, organization: organization, in: tx)
@@ -103,17 +105,48 @@ struct FactorEnrolment: Sendable {
         }
     }
 
+    // MARK: - Who may
+
+    /// What somebody sets a factor up in.
+    enum Setting: Sendable {
+        /// A sign-in that has shown a first factor alone.
+        case signIn(MFAToken)
+        case session(Session)
+    }
+
+    /// Whoever has shown a password alone, also on a device that is trusted, may set up the account's first second factor, and no other.
+    /// With the account's row held: no factor is added, and no password changed, at the same time.
+    private static func refusal(of setting: Setting, _ account: UserID, _ tx: Transaction) throws -> (any Failure)? {
+        let isFirst = try SecondFactorStore(tx: tx).confirmed(of: account).isEmpty
+        switch setting {
+        case .signIn(let token):
+            let attempt = try isFirst ? PendingSignInStore(tx: tx).attempt(token.digest, limit: PendingSignIn.attempts) : nil
+            return attempt?.account == account ? nil : SecondFactorFailure.badToken
+        case .session(let session):
+            // Its tokens may still be good elsewhere for a moment when the password has just been changed.
+            guard try AccountStore(tx: tx).mayFinish(account, begunAt: session.begunAt) else { return AccessFailure.revokedSession }
+            return isFirst || session.methods.includeSecondFactor ? nil : SecondFactorFailure.needed
+        }
+    }
+
+    /// Asked before anything is set up, sent or shown.
+    func requireFactorShown(in session: Session) async throws {
+        if session.methods.includeSecondFactor { return }
+        let known = try await database.query(SecondFactorStore.confirmed(of: session.account), as: AccountStore.caller)
+        guard known.isEmpty else { throw SecondFactorFailure.needed }
+    }
+
     // MARK: - Confirming
 
     /// Takes a factor into use. Throws `SecondFactorFailure.wrongCode`, `WebAuthnFailure`.
     ///
-    /// - Parameter mustBeFirst: whoever has shown a password alone may set up the first factor, and no other.
-    func confirm(_ evidence: Evidence, for account: UserID, mustBeFirst: Bool, _ request: PublicRequest) async throws -> Confirmed {
+    /// A sign-in is spent with it. Throws what `admit` does.
+    func confirm(_ evidence: Evidence, for account: UserID, in setting: Setting, _ request: PublicRequest) async throws -> Confirmed {
         // The refusal is a value: tries at a code that was sent, and a challenge that was answered, are remembered.
         let result = try await database.transaction(as: AccountStore.caller(account)) { tx -> Result<Confirmed, any Error> in
             let factors = SecondFactorStore(tx: tx)
             try factors.lockAccount(account)
-            if mustBeFirst, try !factors.confirmed(of: account).isEmpty { return .failure(SecondFactorFailure.badToken) }
+            if let refusal = try Self.refusal(of: setting, account, tx) { return .failure(refusal) }
             let factor: SecondFactor
             do {
                 factor = try confirmed(evidence, account, tx)
@@ -122,6 +155,7 @@ struct FactorEnrolment: Sendable {
                 try ProofChecking.record(failure, evidence.method.rawValue, account, risk: "medium", tx, request)
                 return .failure(failure)
             }
+            if case .signIn(let token) = setting { try PendingSignInStore(tx: tx).spend(token.digest) }
             let recovery = RecoveryCodeStore(tx: tx)
             let isFirst = try factors.confirmed(of: account).count == 1
             let codes = try isFirst || recovery.left(of: account) == 0 ? makeRecoveryCodes(account, tx) : nil
@@ -204,12 +238,13 @@ struct FactorEnrolment: Sendable {
         }
     }
 
-    /// - Parameter isDemanded: the organization demands a factor, so the last one stays.
-    func remove(_ id: SecondFactorID, of account: UserID, isDemanded: Bool, _ request: PublicRequest) async throws {
+    /// - Parameter isDemanded: an organization of the person's demands a factor, so the last one stays.
+    func remove(_ id: SecondFactorID, of account: UserID, in session: Session, isDemanded: Bool, _ request: PublicRequest) async throws {
         try await database.transaction(as: AccountStore.caller(account)) { tx in
             let factors = SecondFactorStore(tx: tx)
             try factors.lockAccount(account)
             guard let factor = try factors.find(id, of: account), factor.confirmedAt != nil else { throw ResourceFailure.notFound }
+            if let refusal = try Self.refusal(of: .session(session), account, tx) { throw refusal }
             let left = try factors.confirmed(of: account).filter { $0.id != id }
             if left.isEmpty, isDemanded { throw SecondFactorFailure.lastOne }
             guard try factors.remove(id) else { throw ResourceFailure.notFound }

@@ -14,27 +14,31 @@ struct SecondFactors: Sendable {
     let checking: ProofChecking
     let codes: SentCodes
 
-    init(database: Database, sealing: Sealing, relyingParty: WebAuthnRelyingParty) {
+    init(database: Database, sealing: Sealing, relyingParty: WebAuthnRelyingParty, textsPerDay: Int) {
         self.database = database
         self.sealing = sealing
         self.relyingParty = relyingParty
-        codes = SentCodes(sealing: sealing)
+        codes = SentCodes(sealing: sealing, texts: TextMessageLimits(perDay: textsPerDay, sealing: sealing))
         checking = ProofChecking(sealing: sealing, relyingParty: relyingParty, codes: codes)
     }
 
     // MARK: - Sign-in
 
     /// Nil when what was shown is enough. Otherwise a token with which the sign-in goes on: to show a factor, to set up the first
-    /// one where the organization demands it, or to read a code from the account's mailbox where the sign-in looks strange.
+    /// one where the organization demands it, or to read a code from the account's mailbox: where the sign-in looks strange, and where
+    /// a factor is demanded of somebody whom an issuer speaks for in this organization alone.
     ///
     /// - Parameters:
     ///   - methods: what was shown (RFC 8176).
     ///   - isStrange: it does not look like the account's owner.
+    ///   - origin: of the session that it becomes; nil: the sign-in begins with this request.
     func challenge(
-        _ account: Account, _ claims: PersonClaims, methods: [String], isStrange: Bool = false, risk: Double = 0, _ request: PublicRequest
+        _ account: Account, _ claims: PersonClaims, methods: [String], isStrange: Bool = false, risk: Double = 0,
+        origin: SessionOrigin? = nil, _ request: PublicRequest
     ) async throws -> SecondFactorChallenge? {
         if methods.includeSecondFactor { return nil }
-        if !isStrange, !claims.requiresSecondFactor, try await isTrusted(account.id, request) { return nil }
+        let isDemanded = claims.demandsSecondFactor(beside: methods)
+        if !isStrange, !isDemanded, try await isTrusted(account.id, request) { return nil }
         let factors = try await database.query(SecondFactorStore.confirmed(of: account.id), as: AccountStore.caller)
         let demand: PendingSignIn.Demand
         let offered: [String]
@@ -44,7 +48,11 @@ struct SecondFactors: Sendable {
                 SecondFactorMethod.allCases.filter { method in factors.contains { $0.method == method } }.map(\.rawValue) + [
                     SecondFactorChallenge.recoveryMethod
                 ]
-        } else if claims.requiresSecondFactor {
+        } else if isDemanded, !methods.speakForAccount {
+            // An organization's issuer sets up nothing in an account that is more than the organization's.
+            demand = .mail
+            offered = [SecondFactorMethod.email.rawValue]
+        } else if isDemanded {
             demand = .enrol
             offered = SecondFactorMethod.allCases.map(\.rawValue)
         } else if isStrange, account.emailVerifiedAt != nil {
@@ -56,7 +64,8 @@ struct SecondFactors: Sendable {
         let token = MFAToken.make()
         let pending = PendingSignIn(
             id: UUID.version7(at: request.now), account: account.id, organization: claims.organization.id, methods: methods, demand: demand,
-            risk: risk, expiresAt: request.now.addingTimeInterval(PendingSignIn.lifetime))
+            risk: risk, origin: origin ?? SessionOrigin(begunAt: request.now),
+            expiresAt: request.now.addingTimeInterval(PendingSignIn.lifetime))
         try await database.transaction(as: AccountStore.caller(account.id)) { tx in
             try PendingSignInStore(tx: tx).insert(pending, digest: token.digest)
             try Audit(tx, request).record(
@@ -86,7 +95,7 @@ struct SecondFactors: Sendable {
 
     /// Refuses a session that was opened without a second factor while the organization now demands one.
     static func check(_ methods: [String], against claims: PersonClaims) throws(AccessFailure) {
-        if claims.requiresSecondFactor, !methods.includeSecondFactor { throw .secondFactorRequired }
+        if claims.demandsSecondFactor(beside: methods), !methods.includeSecondFactor { throw .secondFactorRequired }
     }
 
     /// The sign-in that a token stands for. Throws `SecondFactorFailure.badToken`.
@@ -101,9 +110,9 @@ struct SecondFactors: Sendable {
     /// Holds a proof against the account of a sign-in, and spends the sign-in when it is good. Returns what was shown by then.
     ///
     /// The caller has asked users for the claims before: a token is not spent for a sign-in that cannot be finished.
-    func finish(_ pending: PendingSignIn, _ token: MFAToken, with proof: SecondFactorProof, _ request: PublicRequest) async throws
-        -> [String]
-    {
+    func finish(
+        _ pending: PendingSignIn, _ token: MFAToken, _ claims: PersonClaims, with proof: SecondFactorProof, _ request: PublicRequest
+    ) async throws -> [String] {
         guard pending.demand != .enrol else { throw SecondFactorFailure.enrolmentOnly }
         let checking = checking
         let outcome = try await database.transaction(as: AccountStore.caller(pending.account)) { tx -> ProofOutcome in
@@ -116,18 +125,11 @@ struct SecondFactors: Sendable {
             if case .passed = outcome { try sign.spend(token.digest) }
             return outcome
         }
-        return pending.methods.adding(try outcome.reference())
-    }
-
-    /// Spends a sign-in whose first factor has just been set up.
-    func spend(_ token: MFAToken, of pending: PendingSignIn) async throws {
-        let spent = try await database.transaction(as: AccountStore.caller(pending.account)) { tx -> Bool in
-            let sign = PendingSignInStore(tx: tx)
-            guard try sign.attempt(token.digest, limit: PendingSignIn.attempts) != nil else { return false }
-            try sign.spend(token.digest)
-            return true
-        }
-        guard spent else { throw SecondFactorFailure.badToken }
+        let reference = try outcome.reference()
+        guard pending.demand == .mail, reference == SecondFactorMethod.email.reference else { return pending.methods.adding(reference) }
+        // The mailbox is a factor where the organization has to take it for one: for those whom its issuer speaks for in it alone.
+        let isFactor = claims.requiresSecondFactor && !pending.methods.speakForAccount
+        return pending.methods.adding(isFactor ? reference : SignInReference.mailbox)
     }
 
     // MARK: - Challenges

@@ -16,6 +16,7 @@ struct SentCodes: Sendable {
     static let window: TimeInterval = 3_600
 
     let sealing: Sealing
+    let texts: TextMessageLimits
 
     /// Sends a new code in place of the last. Throws `SecondFactorLimited` when it is too soon or too many were sent.
     func send(
@@ -29,6 +30,7 @@ struct SentCodes: Sendable {
         let since = sent.since.flatMap { $0.addingTimeInterval(Self.window) > tx.now ? $0 : nil }
         let count = since == nil ? 0 : sent.count
         if let since, count >= Self.perWindow { throw SecondFactorLimited(sending: since.addingTimeInterval(Self.window), now: tx.now) }
+        if channel == .sms { try texts.count(address, in: tx) }
         let code = Self.make(), expiresAt = tx.now.addingTimeInterval(Self.lifetime)
         try sentCodes.replace(subject, of: account, digest: digest(code, subject), expiresAt: expiresAt)
         try limits.noteSent(account, count: count + 1, since: since ?? tx.now)

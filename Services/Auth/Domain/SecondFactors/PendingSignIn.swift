@@ -8,7 +8,7 @@ struct PendingSignIn: Sendable {
         case verify
         /// The organization demands a factor and the account has none: it sets up its first one now, and nothing else.
         case enrol
-        /// The account has no factor, but the sign-in does not look like its owner: a code goes to its address.
+        /// The account has no factor, but the sign-in does not look like its owner, or may not set one up: a code goes to its address.
         case mail
     }
 
@@ -24,5 +24,7 @@ struct PendingSignIn: Sendable {
     let methods: [String]
     let demand: Demand
     let risk: Double
+    /// Of the session that it will become.
+    let origin: SessionOrigin
     let expiresAt: Date
 }

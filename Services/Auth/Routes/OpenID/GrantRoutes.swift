@@ -21,8 +21,10 @@ struct GrantRoutes {
         return Page(grants.map(GrantView.init), next: nil)
     }
 
+    /// In person: whoever acts as somebody else does not decide for them.
     func withdraw(_ request: CallerRequest) async throws -> NoContent {
-        let id = try request.path("id", as: GrantID.self), user = try request.user(), caller = request.caller
+        let id = try request.path("id", as: GrantID.self), caller = request.caller
+        let user = try PersonalRequest.person(caller, request.http).account
         let client = try await database.transaction(as: caller) { tx in
             guard let client = try GrantStore(tx: tx).remove(id, of: user) else { throw ResourceFailure.notFound }
             try AuthorizationStore(tx: tx).spoilCodes(of: client, user)

@@ -80,8 +80,8 @@ struct PageSignIn: Sendable {
         let (pending, held) = try await pending(token, request)
         let account = try await account(pending.account)
         let claims = try await people.claims(of: pending.account, in: pending.organization.description)
-        let methods = try await factors.finish(pending, held, with: try Self.proof(method, shown), request)
-        return try await gate.finish(account, claims, methods: methods, request)
+        let methods = try await factors.finish(pending, held, claims, with: try Self.proof(method, shown), request)
+        return try await gate.finish(account, claims, pending.origin, methods: methods, request)
     }
 
     private static func proof(_ method: String, _ shown: String) throws -> SecondFactorProof {

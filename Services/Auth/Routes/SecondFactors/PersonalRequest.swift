@@ -13,11 +13,25 @@ enum PersonalRequest {
         return (account, session)
     }
 
-    /// As `Access.recently` has it, for endpoints that somebody with an `mfaToken` may call too.
-    static func recently(_ caller: Caller, _ request: PublicRequest) throws(AccessFailure) -> (account: UserID, session: SessionID) {
+    /// Besides, throws `SSOFailure.ownSignInNeeded` for a session that an issuer opened which speaks for one organization only: for what
+    /// belongs to the whole account.
+    static func holder(_ caller: Caller, _ request: PublicRequest) throws -> (account: UserID, session: SessionID) {
         let person = try person(caller, request)
+        try requireOwnSignIn(caller)
+        return person
+    }
+
+    static func requireOwnSignIn(_ caller: Caller) throws(SSOFailure) {
+        guard caller.methods.speakForAccount else { throw .ownSignInNeeded }
+    }
+
+    /// As `Access.recently` has it, for endpoints that somebody with an `mfaToken` may call too: the account's holder.
+    static func recently(_ caller: Caller, _ request: PublicRequest) throws -> (account: UserID, session: SessionID) {
+        let person = try holder(caller, request)
         let age = request.now.timeIntervalSince(caller.authenticatedAt ?? .distantPast)
-        guard age <= TimeInterval(Access.recentSeconds) else { throw .authenticationTooOld(maxAge: Access.recentSeconds) }
+        guard age <= TimeInterval(Access.recentSeconds) else {
+            throw AccessFailure.authenticationTooOld(maxAge: Access.recentSeconds)
+        }
         return person
     }
 

@@ -79,23 +79,35 @@ struct SecondFactorRoutes {
     }
 
     func renewRecoveryCodes(_ request: CallerRequest) async throws -> Uncached<RecoveryCodesView> {
-        let account = try PersonalRequest.person(request.caller, request.http).account
+        let account = try PersonalRequest.holder(request.caller, request.http).account
+        guard try await kept(request.caller, request.http).methods.includeSecondFactor else { throw SecondFactorFailure.needed }
         return Uncached(RecoveryCodesView(recoveryCodes: try await enrolment.renewRecoveryCodes(of: account, request.http)))
     }
 
     func rename(_ request: CallerRequest, _ body: FactorRenaming) async throws -> SecondFactorView {
-        let account = try PersonalRequest.person(request.caller, request.http).account
+        let account = try PersonalRequest.holder(request.caller, request.http).account
         let id = try request.path("id", as: SecondFactorID.self)
         return SecondFactorView(try await enrolment.rename(id, of: account, to: body.name, request.http))
     }
 
-    /// 409 for the last one while the organization demands one.
+    /// 409 for the last one while any organization of the person's demands one: the factors are theirs in all of them.
     func remove(_ request: CallerRequest) async throws -> NoContent {
-        let account = try PersonalRequest.person(request.caller, request.http).account
+        let account = try PersonalRequest.holder(request.caller, request.http).account
         let id = try request.path("id", as: SecondFactorID.self)
-        let claims = try await people.claims(of: account, in: request.caller.tenant.description)
-        try await enrolment.remove(id, of: account, isDemanded: claims.requiresSecondFactor, request.http)
+        let session = try await kept(request.caller, request.http)
+        let isDemanded = try await people.demandsSecondFactor(of: account)
+        try await enrolment.remove(id, of: account, in: session, isDemanded: isDemanded, request.http)
         return NoContent()
+    }
+
+    /// The session of somebody signed in, as it is kept: it knows what was shown in it since the token was signed, and whether it has
+    /// ended since.
+    private func kept(_ caller: Caller, _ request: PublicRequest) async throws -> Session {
+        let person = try PersonalRequest.holder(caller, request)
+        guard let session = try await database.first(SessionStore.find(person.session), as: caller), session.account == person.account,
+            session.isLive(at: request.now)
+        else { throw AccessFailure.revokedSession }
+        return session
     }
 
     /// 204 also for an account that has none.
@@ -118,6 +130,7 @@ struct SecondFactorRoutes {
         } else {
             let caller = try await PersonalRequest.caller(request, verifier)
             user = try PersonalRequest.recently(caller, request).account
+            try await enrolment.requireFactorShown(in: try await kept(caller, request))
             organization = caller.tenant
         }
         let account = try await account(user)
@@ -138,16 +151,16 @@ struct SecondFactorRoutes {
         var confirmed: FactorEnrolment.Confirmed?
         var methods = pending.methods
         if pending.demand == .enrol {
-            let done = try await enrolment.confirm(try body.shown.evidence(), for: account.id, mustBeFirst: true, request)
-            try await factors.spend(token, of: pending)
+            let done = try await enrolment.confirm(try body.shown.evidence(), for: account.id, in: .signIn(token), request)
             methods = methods.adding(done.factor.method.reference)
             confirmed = done
         } else {
-            methods = try await factors.finish(pending, token, with: try body.shown.proof(), request)
+            methods = try await factors.finish(pending, token, claims, with: try body.shown.proof(), request)
         }
-        let signedIn = try await gate.finish(account, claims, methods: methods, request)
-        // Only who has shown a factor of the account's own may ask for it.
-        let trust = body.trustDevice == true && pending.demand != .mail ? try await factors.trustDevice(of: account.id, request) : nil
+        let signedIn = try await gate.finish(account, claims, pending.origin, methods: methods, request)
+        // Only who has shown a factor of the account's own may ask for it, and no organization's application for its people.
+        let mayTrust = pending.demand != .mail && pending.methods.speakForAccount
+        let trust = body.trustDevice == true && mayTrust ? try await factors.trustDevice(of: account.id, request) : nil
         return Uncached(VerifiedAnswer(signedIn, confirmed, cookie: trust?.cookie(isSecure: isSecure)))
     }
 
@@ -156,7 +169,7 @@ struct SecondFactorRoutes {
         let evidence = try shown.evidence()
         let caller = try await PersonalRequest.caller(request, verifier)
         let person = try PersonalRequest.recently(caller, request)
-        let confirmed = try await enrolment.confirm(evidence, for: person.account, mustBeFirst: false, request)
+        let confirmed = try await enrolment.confirm(evidence, for: person.account, in: .session(try await kept(caller, request)), request)
         try await database.transaction(as: caller) { tx in
             try SessionProofStore(tx: tx).add(confirmed.factor.method.reference, to: person.session)
         }

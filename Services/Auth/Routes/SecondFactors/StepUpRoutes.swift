@@ -66,6 +66,8 @@ struct StepUpRoutes {
             let sessions = SessionStore(tx: tx)
             guard var session = try sessions.lock(person.session), session.account == account.id else { throw AccessFailure.revokedSession }
             try session.authenticate(by: [reference], at: tx.now)
+            // As `refresh` has it: a password alone is no way on where the organization has come to demand more.
+            try SecondFactors.check(session.methods, against: claims)
             try sessions.save(session)
             try Audit(tx, request.http).record(
                 "auth.session.step-up", "session", person.session.description, changed: ["method": .string(reference)])

@@ -83,6 +83,10 @@ struct SecondFactorStore {
         try tx.execute("DELETE FROM second_factors WHERE account_id = \(account) AND method = \(method) AND confirmed_at IS NULL")
     }
 
+    func removeUnconfirmed(of account: UserID) throws {
+        try tx.execute("DELETE FROM second_factors WHERE account_id = \(account) AND confirmed_at IS NULL")
+    }
+
     /// Everything there is, confirmed or not. Returns the methods of those that counted.
     func removeAll(of account: UserID) throws -> [SecondFactorMethod] {
         let removed = try tx.query(
