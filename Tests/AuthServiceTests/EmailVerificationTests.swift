@@ -40,11 +40,13 @@ import Testing
         #expect(letter.data["link"]?.hasPrefix("http://127.0.0.1:8080/api/v1/auth/email/verify?token=trx_ml_") == true)
         #expect(letter.data["minutes"] == "1440")
         #expect(letter.expiresAt != nil)
-        let verified = try await nobody.post("/api/v1/auth/email/verify", ["token": .string(letter.token)])
+        let verified = try await nobody.post(
+            "/api/v1/auth/email/verify", ["token": .string(letter.token), "password": .string(person.newcomer.password)])
         #expect(verified.status == 200)
         #expect(verified["emailVerified"] == true)
         #expect(try await isVerified(person, stack) == true)
-        let again = try await nobody.post("/api/v1/auth/email/verify", ["token": .string(letter.token)])
+        let again = try await nobody.post(
+            "/api/v1/auth/email/verify", ["token": .string(letter.token), "password": .string(person.newcomer.password)])
         #expect(again.status == 400)
         #expect(again.problem == "invalid-link")
         #expect(try await platformEvents(person, EmailVerificationRequested.type, stack).count == 1)
@@ -58,10 +60,15 @@ import Testing
         let letter = try await letters.letter(to: email, "verify-email")
         #expect(letter.code.count == 8 && letter.code.allSatisfy(\.isNumber))
         let spaced = letter.code.prefix(4) + " " + letter.code.suffix(4)
-        let verified = try await nobody.post("/api/v1/auth/email/verify", ["email": .string(email), "code": .string(String(spaced))])
+        let verified = try await nobody.post(
+            "/api/v1/auth/email/verify",
+            ["email": .string(email), "code": .string(String(spaced)), "password": .string(person.newcomer.password)])
         #expect(verified.status == 200)
         #expect(try await isVerified(person, stack) == true)
-        #expect(try await nobody.post("/api/v1/auth/email/verify", ["token": .string(letter.token)]).status == 400)
+        #expect(
+            try await nobody.post(
+                "/api/v1/auth/email/verify", ["token": .string(letter.token), "password": .string(person.newcomer.password)]
+            ).status == 400)
     }
 
     @Test("five wrong codes are all: then the right one is refused in the same words, and the link is still good")
@@ -82,7 +89,10 @@ import Testing
         bodies.insert(right.body)
         bodies.insert(try await attempt(wrong, Newcomer().email).body)
         #expect(bodies.count == 1, "a wrong code, one that is over and an unknown address answer alike")
-        #expect(try await nobody.post("/api/v1/auth/email/verify", ["token": .string(letter.token)]).status == 200)
+        #expect(
+            try await nobody.post(
+                "/api/v1/auth/email/verify", ["token": .string(letter.token), "password": .string(person.newcomer.password)]
+            ).status == 200)
         #expect(try await isVerified(person, stack) == true)
     }
 
@@ -95,14 +105,26 @@ import Testing
         #expect(resent.status == 202)
         let second = try await letters.letter(to: email, "verify-email")
         #expect(second.token != first.token)
-        #expect(try await nobody.post("/api/v1/auth/email/verify", ["token": .string(first.token)]).status == 400)
         #expect(
-            try await nobody.post("/api/v1/auth/email/verify", ["email": .string(email), "code": .string(first.code)]).status == 400)
+            try await nobody.post(
+                "/api/v1/auth/email/verify", ["token": .string(first.token), "password": .string(person.newcomer.password)]
+            ).status == 400)
+        #expect(
+            try await nobody.post(
+                "/api/v1/auth/email/verify",
+                ["email": .string(email), "code": .string(first.code), "password": .string(person.newcomer.password)]
+            ).status == 400)
         try await stack.auth.database.execute(
             "UPDATE email_proofs SET expires_at = now() - interval '1 second' WHERE email = \(email)", as: AccountStore.caller)
-        #expect(try await nobody.post("/api/v1/auth/email/verify", ["token": .string(second.token)]).problem == "invalid-link")
         #expect(
-            try await nobody.post("/api/v1/auth/email/verify", ["email": .string(email), "code": .string(second.code)]).status == 400)
+            try await nobody.post(
+                "/api/v1/auth/email/verify", ["token": .string(second.token), "password": .string(person.newcomer.password)]
+            ).problem == "invalid-link")
+        #expect(
+            try await nobody.post(
+                "/api/v1/auth/email/verify",
+                ["email": .string(email), "code": .string(second.code), "password": .string(person.newcomer.password)]
+            ).status == 400)
         #expect(try await isVerified(person, stack) == false)
     }
 
@@ -111,7 +133,9 @@ import Testing
         let (stack, nobody, letters) = try await stack()
         let open = try await stack.register(), done = try await stack.register(), unknown = Newcomer().email
         let token = try await letters.letter(to: done.newcomer.email, "verify-email").token
-        #expect(try await nobody.post("/api/v1/auth/email/verify", ["token": .string(token)]).status == 200)
+        #expect(
+            try await nobody.post("/api/v1/auth/email/verify", ["token": .string(token), "password": .string(done.newcomer.password)])
+                .status == 200)
         var bodies: Set<Data> = []
         for email in [open.newcomer.email, done.newcomer.email, unknown] {
             for _ in 0..<7 {
@@ -127,7 +151,9 @@ import Testing
         // What was refused did not take the last letter's place.
         try await forgetAsking(open.newcomer.email, stack)
         let last = try await letters.letter(to: open.newcomer.email, "verify-email")
-        #expect(try await nobody.post("/api/v1/auth/email/verify", ["token": .string(last.token)]).status == 200)
+        #expect(
+            try await nobody.post("/api/v1/auth/email/verify", ["token": .string(last.token), "password": .string(open.newcomer.password)])
+                .status == 200)
     }
 
     @Test("opening the link's page spends nothing; its button verifies, without any script")
@@ -148,7 +174,7 @@ import Testing
         }
         #expect(try await nobody.head(path).status == 200)
         #expect(try await isVerified(person, stack) == false)
-        let form = Data("token=\(letter.token)".utf8)
+        let form = Data("token=\(letter.token)&password=\(person.newcomer.password.replacing(" ", with: "+"))".utf8)
         let confirmed = try await nobody.send(
             .POST, "/api/v1/auth/email/verify/confirm", bytes: form, headers: ["content-type": "application/x-www-form-urlencoded"])
         #expect(confirmed.status == 200)
@@ -157,6 +183,21 @@ import Testing
         #expect(try await nobody.get(path).status == 400)
         let hostile = try await nobody.get("/api/v1/auth/email/verify?token=%22%3E%3Cscript%3E")
         #expect(hostile.status == 400 && !hostile.text.contains("<script"))
+    }
+
+    @Test("the mailbox's owner cannot vouch with a click for an account that somebody else made with the address")
+    func strangersAccount() async throws {
+        let (stack, nobody, letters) = try await stack()
+        let person = try await stack.register(), letter = try await letters.letter(to: person.newcomer.email, "verify-email")
+        let link = JSONValue.string(letter.token)
+        #expect(try await nobody.post("/api/v1/auth/email/verify", ["token": link]).badFields == ["/password"])
+        for _ in 0..<5 {
+            #expect(try await nobody.post("/api/v1/auth/email/verify", ["token": link, "password": "another password"]).status == 401)
+        }
+        let right = try await nobody.post(
+            "/api/v1/auth/email/verify", ["token": link, "password": .string(person.newcomer.password)])
+        #expect(right.status == 400, "after five wrong ones the letter is worth nothing")
+        #expect(try await isVerified(person, stack) == false)
     }
 
     @Test("a link of another kind verifies nothing, and a body that says neither link nor code is told so")

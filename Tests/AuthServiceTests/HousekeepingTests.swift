@@ -76,7 +76,8 @@ import Testing
         let passwords = try PasswordHashing(
             cost: Argon2Cost(memoryKiB: 64, passes: 1, lanes: 1), threads: HashingThreads(threads: 1, limit: 10))
         try await AccountHousekeeping(
-            database: database, sessions: sessions, passwords: passwords, now: { Date() }, logger: .silent, pruningBatch: 2
+            database: database, sessions: sessions, keys: stack.keyEnding, passwords: passwords, now: { Date() }, logger: .silent,
+            pruningBatch: 2
         ).prune()
         let proofs = Query<Int>("SELECT count(*) AS count FROM email_proofs WHERE email = \(email)", column: "count")
         let places = Query<Int>("SELECT count(*) AS count FROM sign_in_places WHERE account_id = \(user)", column: "count")

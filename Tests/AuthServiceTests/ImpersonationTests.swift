@@ -158,6 +158,7 @@ struct Impersonator: Sendable {
                     ["currentPassword": .string(person.newcomer.password), "newPassword": "another very good secret"])
             ),
             ("a second factor", try await client.post("/api/v1/auth/mfa/setup", ["method": "totp"])),
+            ("a grant", try await client.delete("/api/v1/auth/grants/\(UUID())")),
             ("a fresh proof", try await client.post("/api/v1/auth/step-up", ["password": .string(person.newcomer.password)])),
         ]
         for (what, answer) in calls { #expect(answer.status == 403, "\(what): \(answer.status) \(answer.text)") }

@@ -68,6 +68,29 @@ import Testing
         #expect(try await stack.auth.client(token: again.access).get("/api/v1/auth/me")["user"]["emailVerified"] == true)
     }
 
+    @Test("a reset by the mailbox's owner leaves nothing of whoever had registered with the address before them")
+    func planted() async throws {
+        let stack = try await AuthStack.shared.value, nobody = stack.auth.client(token: nil)
+        let squatter = try await stack.register(), desk = FactorDesk(stack: stack, host: stack.auth, person: squatter)
+        var passkey = SoftwareAuthenticator()
+        #expect(try await desk.addKey(&passkey).status == 200)
+        try await stack.auth.database.execute(
+            """
+            INSERT INTO identities (tenant_id, id, issuer, subject, account_id, email, linked_by, created_at, last_used_at)
+            VALUES (\(TenantID.platform), \(UUID()), 'https://i.example', \(UUID().uuidString), \(squatter.user), NULL, 'person', now(), now())
+            """, as: AccountStore.caller)
+        let email = squatter.newcomer.email
+        #expect(try await forgot(email, stack.auth).status == 202)
+        let letter = try await LetterBox(host: stack.auth).letter(to: email, "reset-password")
+        let reset = try await nobody.post(
+            "/api/v1/auth/password/reset", ["token": .string(letter.token), "password": .string(Self.next)])
+        #expect(reset.status == 204)
+        let options = try await nobody.post("/api/v1/auth/passkey/options", [:])["publicKey"]
+        #expect(try await nobody.post("/api/v1/auth/passkey/login", ["credential": try passkey.assert(options)]).status == 401)
+        let owner = try SignedInPerson(Newcomer(), try await signIn(squatter, Self.next, stack.auth))
+        #expect(try await stack.auth.client(token: owner.access).get("/api/v1/auth/identities")["data"].array.isEmpty)
+    }
+
     @Test("the code resets too; wrong codes are counted, and a password that is refused spends nothing")
     func code() async throws {
         let stack = try await AuthStack.shared.value, nobody = stack.auth.client(token: nil)
@@ -211,7 +234,8 @@ import Testing
         let passwords = try PasswordHashing(
             cost: Argon2Cost(memoryKiB: 64, passes: 1, lanes: 1), threads: HashingThreads(threads: 1, limit: 10))
         let worker = AccountHousekeeping(
-            database: house.database, sessions: sessions, passwords: passwords, now: { changed.addingTimeInterval(11) }, logger: .silent)
+            database: house.database, sessions: sessions, keys: stack.keyEnding, passwords: passwords,
+            now: { changed.addingTimeInterval(11) }, logger: .silent)
         try await worker.endSessions()
         #expect(try await stack.auth.client(token: person.access).get("/api/v1/auth/me").problem == "revoked-session")
         let left = try await house.database.first(

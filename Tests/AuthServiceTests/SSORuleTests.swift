@@ -73,11 +73,23 @@ import Testing
         #expect(throws: SSOFailure.notInvited) { try decide(assertion(), .everywhere, owns: true, holder: holder(member: false)) }
     }
 
-    @Test("an account whose own address was never verified is not linked: somebody else may have registered with it")
-    func squatted() {
+    @Test("an account whose own address was never verified is taken over by the domain's owner, and opened by nobody else")
+    func squatted() throws {
         #expect(throws: SSOFailure.accountUnverified) {
-            try decide(assertion(), .everywhere, owns: true, holder: holder(verified: false, member: true))
+            try decide(assertion(), .everywhere, owns: false, holder: holder(verified: false, member: true))
         }
+        let taken = try decide(assertion(), .everywhere, owns: true, holder: holder(verified: false, member: false), takesIn: true)
+        #expect(taken == SSOLinking.Outcome(decision: .takeOver(Self.account, Self.email), mustJoin: true))
+        #expect(throws: SSOFailure.notInvited) {
+            try decide(assertion(), .everywhere, owns: true, holder: holder(verified: false, member: false))
+        }
+    }
+
+    @Test("a known identity makes nobody a member of an organization that does not own the domain")
+    func lured() throws {
+        let known = (holder(member: false), SSOIdentity.Origin.email)
+        #expect(throws: SSOFailure.notInvited) { try decide(assertion(), .everywhere, owns: false, known: known, takesIn: true) }
+        #expect(try decide(assertion(), .everywhere, owns: true, known: known, takesIn: true).mustJoin)
     }
 
     @Test("somebody new is taken in where the connection says so, and not otherwise")

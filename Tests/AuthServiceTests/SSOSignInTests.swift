@@ -81,12 +81,22 @@ import Testing
         #expect(try await company.refusal() == "sso-untrusted-email")
     }
 
-    @Test("an account whose address nobody verified is not opened, since somebody may have waited with it")
+    @Test("an account that somebody made with another's address becomes its owner's by the domain's issuer, without what was put into it")
     func squatted() async throws {
         let company = try await SSOCompany.found()
         let email = company.newcomer()
-        _ = try await SSOCompany.register(email, at: company.host, verified: false)
-        #expect(try await company.refusal() == "sso-account-unverified")
+        let squatter = try await SSOCompany.register(email, at: company.host, verified: false)
+        _ = try await FactorDesk(stack: company.stack, host: company.host, person: squatter).addApp()
+        let owner = try await company.signIn()
+        #expect(owner.user == squatter.user)
+        #expect(try await company.host.client(token: owner.access).get("/api/v1/auth/mfa")["data"].array.isEmpty)
+        #expect(try await company.host.client(token: squatter.access).get("/api/v1/auth/me").status == 401)
+        let nobody = company.host.client(token: nil)
+        #expect(try await nobody.post("/api/v1/auth/refresh", ["refreshToken": .string(squatter.refresh)]).status == 401)
+        let again = try await nobody.post(
+            "/api/v1/auth/login", ["email": .string(email), "password": .string(squatter.newcomer.password)])
+        #expect(again.status == 401)
+        #expect(try await company.signIn().user == owner.user)
     }
 
     @Test("an address that the issuer does not call verified opens nothing")
@@ -339,7 +349,9 @@ import Testing
             #expect(answer.status == 400 && answer.header("location") == nil, "\(bad)")
         }
         company.person("owner@\(company.domain)")
-        let end = try await browser.signIn("\(company.start)?returnTo=https://shop.example/in")
+        #expect(try await browser.go("\(company.start)?returnTo=https://shop.example/in").status == 400, "without a challenge")
+        let challenge = SSOSecrets.challenge(of: "a verifier of the shop's own")
+        let end = try await browser.signIn("\(company.start)?returnTo=https://shop.example/in&codeChallenge=\(challenge)")
         #expect(end.location.hasPrefix("https://shop.example/in?code="))
     }
 

@@ -56,7 +56,9 @@ struct LimitTests {
                     ["email": .string(attempt.isMultiple(of: 2) ? "a@example.org" : " A@Example.org"), "password": "x"],
                     headers: ["x-answer": "401"])
                 #expect(answer.status == 401)
-                #expect(answer.headers.first(name: "ratelimit-policy") == "\"default\";q=1000;w=60, \"credentials\";q=120;w=60, \"sign-in\";q=5;w=900")
+                #expect(
+                    answer.headers.first(name: "ratelimit-policy")
+                        == "\"default\";q=1000;w=60, \"credentials\";q=120;w=60, \"sign-in\";q=5;w=900")
             }
             let refused = try await client.post("/api/v1/auth/login", ["email": "a@example.org", "password": "x"])
             #expect(refused.status == 429)
@@ -71,7 +73,8 @@ struct LimitTests {
         }
     }
 
-    @Test("What costs auth a hash or a letter is limited for each address, whoever it is about; the provider's page counts as a sign-in too")
+    @Test(
+        "What costs auth a hash or a letter is limited for each address, whoever it is about; the provider's page counts as a sign-in too")
     func credentials() async throws {
         try await Town.with(["TRIONEX_LIMIT_CREDENTIALS_PER_MINUTE": "4", "TRIONEX_LIMIT_SIGN_IN": "2"]) { town in
             let client = try await town.client()

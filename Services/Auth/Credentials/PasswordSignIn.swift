@@ -36,11 +36,10 @@ struct PasswordSignIn: Sendable {
             throw LockedOut(until: until, now: request.now)
         }
         let isKnown = place.isKnownMark(among: places) || place.isKnownNetwork(among: places)
-        let isClosed = !isKnown && [.address(email), .network(place.network)].contains { locked[SignInFailureStore.digest($0)] != nil }
+        let wasClosed = !isKnown && [.address(email), .network(place.network)].contains { locked[SignInFailureStore.digest($0)] != nil }
         let isRight = try await passwords.verify(password, against: account?.passwordHash)
         // Many may have come at once, before any had failed, and have waited for their turn to be hashed: the locks are those of now.
-        let isLocked = try await isLockedNow(place, allowance, isKnown: isKnown, request)
-        let isClosed = isClosed || isLocked
+        let isClosed = try await isLockedNow(place, allowance, isKnown: isKnown, request) || wasClosed
         guard isRight, !isClosed, let account else {
             if isRight && isClosed { Self.count("closed") }
             try await failed(account, place, allowance, isClosed: isRight && isClosed, request)

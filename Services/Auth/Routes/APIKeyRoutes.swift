@@ -49,13 +49,13 @@ struct APIKeyRoutes {
         let secret = APIKeySecret.make(in: caller.tenant)
         let key = try await database.transaction(as: caller) { tx in
             let store = APIKeyStore(tx: tx)
+            let (key, created) = try APIKey.make(
+                for: owner, caller.permissions, name: draft.name, prefix: secret.prefix, scopes: draft.scopes.map(\.permission),
+                expiresAt: draft.expiresAt, at: tx.now)
             // A token may be good for a moment longer than its session. A key outlives both: the session must be there, and stay.
             guard let session = try caller.session.flatMap({ try SessionStore(tx: tx).lock($0) }), session.isLive(at: tx.now) else {
                 throw AccessFailure.revokedSession
             }
-            let (key, created) = try APIKey.make(
-                for: owner, caller.permissions, name: draft.name, prefix: secret.prefix, scopes: draft.scopes.map(\.permission),
-                expiresAt: draft.expiresAt, at: tx.now)
             guard try store.count(of: owner) < APIKey.maximumPerPerson else { throw APIKeyFailure.tooMany }
             try store.insert(key, secret)
             try Outbox(tx).append(created)

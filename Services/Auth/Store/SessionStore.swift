@@ -16,7 +16,8 @@ struct SessionStore {
         Session(
             id: try row("id"), account: try row("account_id"), methods: try row("methods"), address: try row("address"),
             userAgent: try row("user_agent"), device: try row("device"), risk: try row("risk"), createdAt: try row("created_at"),
-            begunAt: try row("begun_at"), authenticatedAt: try row("authenticated_at"), endsAt: try row("ends_at"), lastUsedAt: try row("last_used_at"),
+            begunAt: try row("begun_at"), authenticatedAt: try row("authenticated_at"), endsAt: try row("ends_at"),
+            lastUsedAt: try row("last_used_at"),
             expiresAt: try row("expires_at"), revokedAt: try row("revoked_at"), impersonation: try impersonation(row))
     }
 

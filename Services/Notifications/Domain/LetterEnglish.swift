@@ -38,6 +38,8 @@ enum LetterEnglish {
                 "Your password has been changed",
                 [
                     .say("The password of your account has been changed. All other sessions have ended."),
+                    .say(
+                        "If it was reset through your mailbox, all your API keys have been revoked too: make new ones where you need them."),
                     .facts([("Time", "when"), ("IP address", "address")]),
                     .quietly("If this was not you, ask for a new password at once; nobody can do that without your mailbox."),
                 ])

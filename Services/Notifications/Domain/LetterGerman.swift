@@ -38,6 +38,9 @@ enum LetterGerman {
                 "Ihr Passwort wurde geändert",
                 [
                     .say("Das Passwort Ihres Kontos wurde geändert. Alle anderen Sitzungen sind beendet."),
+                    .say(
+                        "Wurde es über Ihr Postfach zurückgesetzt, sind auch alle Ihre API-Schlüssel widerrufen; legen Sie bei Bedarf neue an."
+                    ),
                     .facts([("Zeit", "when"), ("IP-Adresse", "address")]),
                     .quietly("Wenn Sie das nicht waren, fordern Sie sofort ein neues Passwort an; ohne Ihr Postfach kann das niemand."),
                 ])

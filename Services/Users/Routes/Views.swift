@@ -81,4 +81,5 @@ struct PasswordResetView: View {
 extension OrganizationReference: View {}
 extension PersonClaims: View {}
 extension PersonClaims.Organization: View {}
+extension PersonDemands: View {}
 extension DomainOwner: View {}

@@ -71,6 +71,29 @@ import Testing
         #expect(try await stack.auth.client(token: tokens.access).get("/oauth2/userinfo").status == 401)
     }
 
+    @Test("a hint that has lain about signs nobody out from afar, and another browser of the person only when they say so")
+    func oldHint() async throws {
+        let stack = try await AuthStack.shared.value
+        let host = try await stack.another(["TRIONEX_AUTH_ACCESS_TOKEN_SECONDS": "1"])
+        let person = try await stack.register()
+        let party = try await ClientApp.register(by: person, at: stack.auth)
+        let browser = Browser(host), short = ClientApp(host: host, id: party.id, clientID: party.clientID, secret: party.secret)
+        let tokens = try await short.tokens(person.newcomer, in: browser)
+        try await Task.sleep(for: .milliseconds(2_100))
+        let path = "/oauth2/logout?" + Browser.encode([("id_token_hint", tokens.identity ?? "")])
+        #expect(try await Browser(stack.auth).get(path).status == 200)
+        #expect(try await party.signIn(person.newcomer, in: browser, ["prompt": "none"]).returned["error"] == nil, "signed in as before")
+        let second = Browser(stack.auth)
+        let others = try await party.tokens(person.newcomer, in: second)
+        let page = try await second.get(path)
+        #expect(page.formAction == "/oauth2/logout/confirm")
+        #expect(try await stack.auth.client(token: others.access).get("/oauth2/userinfo").status == 200, "not yet")
+        _ = try await second.post("/oauth2/logout/confirm", [("request", try #require(page.hidden("request")))])
+        #expect(try await stack.auth.client(token: others.access).get("/oauth2/userinfo").status == 401)
+        #expect(try await party.refresh(try #require(tokens.refresh))["error"] == "invalid_grant", "and what the hint was about")
+        try await host.stop()
+    }
+
     @Test("a hint that we did not sign, or of another client, is refused")
     func badHint() async throws {
         let stack = try await AuthStack.shared.value

@@ -25,14 +25,35 @@ import Testing
         let code = try await party.code(person.newcomer)
         refuses(try await party.redeem(code, ["code_verifier": nil]), "invalid_request")
         refuses(try await party.redeem(code, ["redirect_uri": nil]), "invalid_request")
-        refuses(try await party.redeem(code, ["code_verifier": "too short"]), "invalid_grant")
-        refuses(try await party.redeem(code, ["code_verifier": ClientApp.challenge()]), "invalid_grant")
-        refuses(try await party.redeem(code, ["redirect_uri": ClientApp.redirect + "/"]), "invalid_grant")
         refuses(try await sibling.redeem(code), "invalid_grant")
         refuses(try await stranger.redeem(code), "invalid_grant")
         refuses(try await party.redeem(code.dropLast() + (code.last == "A" ? "Q" : "A")), "invalid_grant")
         refuses(try await party.redeem("trx_ac_x"), "invalid_grant")
         #expect(try await party.redeem(code).status == 200, "none of that has spent it")
+    }
+
+    @Test("its own client, with a wrong verifier or address, has spent the code: whoever lacks them has it from somewhere else")
+    func wrongVerifier() async throws {
+        let stack = try await AuthStack.shared.value
+        let person = try await stack.register()
+        let party = try await ClientApp.register(by: person, at: stack.auth)
+        for wrong in [["code_verifier": ClientApp.challenge()], ["redirect_uri": ClientApp.redirect + "/"]] {
+            let code = try await party.code(person.newcomer)
+            refuses(try await party.redeem(code, wrong), "invalid_grant")
+            refuses(try await party.redeem(code), "invalid_grant")
+        }
+    }
+
+    @Test("once the organization demands a second factor, a client gets nothing more for somebody who showed none")
+    func demandedMeanwhile() async throws {
+        let desk = try await FactorDesk.open(), person = desk.person
+        let party = try await ClientApp.register(by: person, at: desk.host)
+        let tokens = try await party.tokens(person.newcomer), code = try await party.code(person.newcomer)
+        try await desk.demandSecondFactor()
+        refuses(try await party.refresh(try #require(tokens.refresh)), "invalid_grant")
+        refuses(try await party.redeem(code), "invalid_grant")
+        try await desk.demandSecondFactor(false)
+        #expect(try await party.refresh(try #require(tokens.refresh)).status == 200, "the token was not spent by that")
     }
 
     @Test("a code that is shown twice ends everything that the first use began")

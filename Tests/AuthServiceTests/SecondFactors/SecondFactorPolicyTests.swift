@@ -71,6 +71,19 @@ import UsersService
         #expect(try await desk.signedIn.get("/api/v1/auth/mfa")["data"].array.map { $0["method"] } == ["webauthn"])
     }
 
+    @Test("a token for setting up the first factor is worth nothing after ten wrong codes")
+    func enrolmentTries() async throws {
+        let desk = try await FactorDesk.open()
+        try await desk.demandSecondFactor()
+        let token = try await desk.mfaToken()
+        let setup = try await desk.nobody.post("/api/v1/auth/mfa/setup", ["mfaToken": token, "method": "totp"])
+        let key = try #require(setup["secret"].string.flatMap { Base32Text.decode($0) })
+        for _ in 0..<PendingSignIn.attempts { _ = try await desk.verify(["mfaToken": token, "method": "totp", "code": "ABCDEF"]) }
+        let code = JSONValue.string(TOTP.code(key: key, step: TOTP.step(at: Date())))
+        #expect(try await desk.verify(["mfaToken": token, "method": "totp", "code": code]).problem == "invalid-mfa-token")
+        #expect(try await desk.signedIn.get("/api/v1/auth/mfa")["data"].array.isEmpty)
+    }
+
     @Test("a token for showing a factor sets up none")
     func notForSettingUp() async throws {
         let desk = try await FactorDesk.open()
@@ -180,7 +193,7 @@ import UsersService
         #expect(try await desk.nobody.post("/api/v1/auth/mfa/challenge", ["mfaToken": token, "method": "email"]).status == 200)
         let answer = try await desk.verify(["mfaToken": token, "method": "email", "code": .string(try await desk.lastCode())])
         #expect(answer.status == 200)
-        #expect(TokenParts.claims(answer["accessToken"].string ?? "")["amr"] == ["pwd", "mail"])
+        #expect(TokenParts.claims(answer["accessToken"].string ?? "")["amr"] == ["pwd", "mailbox"], "not a factor that was set up")
         try await host.stop()
     }
 

@@ -50,6 +50,22 @@ import Testing
         #expect(again.problem == "wrong-code")
     }
 
+    @Test("whoever has not verified an address gets no text messages, and many accounts together no more to one number than one")
+    func tollFraud() async throws {
+        let desk = try await FactorDesk.open(), number = number(), user = desk.person.user
+        let body: JSONValue = ["method": "sms", "phone": .string(number)]
+        try await desk.database.execute("UPDATE accounts SET email_verified_at = NULL WHERE id = \(user)", as: AccountStore.caller)
+        #expect(try await desk.signedIn.post("/api/v1/auth/mfa/setup", body).problem == "email-not-verified")
+        #expect(try await desk.letters(to: number, "sign-in-code").isEmpty)
+        for _ in 0..<TextMessageLimits.perNumber {
+            let another = try await FactorDesk.open()
+            #expect(try await another.signedIn.post("/api/v1/auth/mfa/setup", body).status == 200)
+        }
+        let last = try await FactorDesk.open().signedIn.post("/api/v1/auth/mfa/setup", body)
+        #expect(last.status == 429 && last.problem == "too-many-codes-sent")
+        #expect(try await desk.letters(to: number, "sign-in-code").count == TextMessageLimits.perNumber)
+    }
+
     @Test("the account's address is set up and signs in with codes: pwd and mail")
     func mailbox() async throws {
         let desk = try await FactorDesk.open()

@@ -54,14 +54,19 @@ struct ClientTokens: Sendable {
         }
         let challenge = Base64URL.encode(Data(SHA256.hash(data: Data(verifier.utf8))))
         guard found.mayRedeem(client: client.id, redirectURI: redirectURI, challengeOfVerifier: challenge, at: request.now),
-            try await isLive(found.browser, at: request.now)
-        else { throw OAuthFailure.badCode }
+            let browser = try await live(found.browser, at: request.now)
+        else {
+            // Whoever has the code and not what belongs to it has it from somewhere else (RFC 9700, section 4.5).
+            try await database.transaction(as: reader) { tx in try AuthorizationStore(tx: tx).spoilCode(found.id) }
+            throw OAuthFailure.badCode
+        }
         let claims = try await claims(of: found.account, in: client.tenant)
+        try Self.checkFactor(found, claims)
         let opened = found.isOffline && client.grantTypes.contains(.refreshToken)
         // It is announced as a session, not as a sign-in: the person signed in once, on our own pages.
         let (session, _) = Session.open(
             for: found.account, methods: found.methods, address: found.address, userAgent: found.userAgent,
-            authenticatedAt: found.authenticatedAt, at: request.now,
+            authenticatedAt: found.authenticatedAt, origin: SessionOrigin(begunAt: browser.begunAt), at: request.now,
             life: opened ? life : SessionLife(idle: accessLifetime, absolute: accessLifetime))
         let refresh = opened ? CarriedSecret.make(.refreshToken, tenant: client.tenant, id: found.id.uuid) : nil
         let caller = Caller(.person(found.account), tenant: client.tenant, session: session.id)
@@ -85,12 +90,26 @@ struct ClientTokens: Sendable {
             }
             throw OAuthFailure.badCode
         }
+        do {
+            try await sessions.refuseVoid(session, in: client.tenant, request)
+        } catch SessionFailure.ended {
+            throw OAuthFailure.badCode
+        }
         return try await answer(redeemed, session.id, client, claims, scopes: nil, refresh, nonce: redeemed.nonce, request.now)
     }
 
-    private func isLive(_ browser: Authorization.BrowserReference, at now: Date) async throws -> Bool {
+    private func live(_ browser: Authorization.BrowserReference, at now: Date) async throws -> Session? {
         let session = try await database.first(SessionStore.find(browser.session), as: .anonymous(in: browser.tenant))
-        return session?.isLive(at: now) ?? false
+        return session.flatMap { $0.isLive(at: now) ? $0 : nil }
+    }
+
+    /// As the platform's own refresh has it: the organization may have come to demand a second factor since the person signed in.
+    private static func checkFactor(_ authorization: Authorization, _ claims: PersonClaims) throws(OAuthFailure) {
+        do {
+            try SecondFactors.check(authorization.methods, against: claims)
+        } catch {
+            throw OAuthFailure(.invalidGrant, "The organization demands a second factor: the person has to sign in again.")
+        }
     }
 
     /// Rights are those of now. Who is no member any more, or suspended, gets nothing.
@@ -127,6 +146,7 @@ struct ClientTokens: Sendable {
             try await end([authorization], in: client.tenant, .membershipEnded, request)
             throw refusal
         }
+        try Self.checkFactor(authorization, claims)
         let next = CarriedSecret.make(.refreshToken, tenant: client.tenant, id: authorization.id.uuid)
         let caller = Caller(.person(authorization.account), tenant: client.tenant, session: id)
         let life = life

@@ -28,6 +28,9 @@ struct LogoutRoutes {
         let address: String?
         let browser: Data
         let sealedAt: Date
+        /// The client's session that the request was about, where it came through another sign-in than the browser's present one.
+        var session: SessionID?
+        var organization: TenantID?
     }
 
     private static let context = "openid sign-out page"
@@ -44,23 +47,22 @@ struct LogoutRoutes {
         }
         let address = try await returnAddress(form, client: hint?.aud ?? form.clientID)
         let browser = try await browsers.current(request)
-        if let hint {
-            let through = try await authorization(hint)
-            // The client's own session and the browser's are of one person: nobody need be asked.
-            if let browser, browser.account.description == hint.sub {
-                try await browsers.end(browser.reference, of: browser.account, request)
-                if let through, through.browser != browser.reference {
-                    try await browsers.end(through.browser, of: through.account, request)
-                }
-                return done(address, clearing: true)
-            }
-            if browser == nil {
-                if let through { try await browsers.end(through.browser, of: through.account, request) }
+        let through: Authorization? = if let hint { try await authorization(hint) } else { nil }
+        if let through, let hint {
+            // The client's session came through the browser's own sign-in: nobody need be asked.
+            let isOwn = browser?.reference == through.browser
+            // A browser sends no cookie with another site's form. Then the hint alone must do, while it is as good as a token: an older
+            // one has lain about, and is no reason to sign anybody out from afar.
+            let isFresh = browser == nil && hint.exp > Int(request.now.timeIntervalSince1970)
+            if isOwn || isFresh {
+                try await browsers.end(through.browser, of: through.account, request)
                 return done(address, clearing: true)
             }
         }
-        guard browser != nil else { return done(address, clearing: true) }
-        return .page(try ask(address, request))
+        // With the page's form the browser sends its cookie.
+        guard browser != nil || (through != nil && request.method == .post) else { return done(address, clearing: true) }
+        let isTheirs = browser == nil || browser?.account == through?.account
+        return .page(try ask(address, isTheirs ? through : nil, hint, request))
     }
 
     /// Exactly one that the client registered. Any other is no reason to stay signed in, but nobody is sent there.
@@ -73,14 +75,21 @@ struct LogoutRoutes {
         return RedirectAddress.adding(form.state.map { [("state", $0)] } ?? [], to: wanted)
     }
 
+    /// The sign-in through a client that the hint is of, while its session lives.
     private func authorization(_ hint: IDTokenClaims) async throws -> Authorization? {
         guard let name = ClientName(hint.aud) else { return nil }
-        return try await database.first(AuthorizationStore.find(session: hint.sid), as: .anonymous(in: name.tenant))
+        return try await authorization(of: hint.sid, in: name.tenant)
     }
 
-    private func ask(_ address: String?, _ request: PublicRequest) throws -> HTMLPage {
+    private func authorization(of session: SessionID, in tenant: TenantID) async throws -> Authorization? {
+        try await database.first(AuthorizationStore.find(session: session), as: .anonymous(in: tenant))
+    }
+
+    private func ask(_ address: String?, _ through: Authorization?, _ hint: IDTokenClaims?, _ request: PublicRequest) throws -> HTMLPage {
         let cookie = FormCookie(request, browsers.cookies)
-        let ahead = Ahead(address: address, browser: cookie.digest, sealedAt: request.now)
+        let ahead = Ahead(
+            address: address, browser: cookie.digest, sealedAt: request.now, session: through?.session,
+            organization: through == nil ? nil : hint.flatMap { ClientName($0.aud)?.tenant })
         let sealed = Base64URL.encode(try sealing.seal(try JSONEncoder().encode(ahead), context: Self.context))
         let body = """
             <p>You will be signed out here and in every application that you signed in to from this browser.</p>
@@ -100,7 +109,14 @@ struct LogoutRoutes {
             let ahead = try? JSONDecoder().decode(Ahead.self, from: plain), ahead.browser == PageState.digest(cookie),
             request.now.timeIntervalSince(ahead.sealedAt) <= PageState.lifetime
         else { throw PageFailure.stale }
-        if let browser = try await browsers.current(request) { try await browsers.end(browser.reference, of: browser.account, request) }
+        let browser = try await browsers.current(request)
+        if let browser { try await browsers.end(browser.reference, of: browser.account, request) }
+        // The client's session, only for whoever is signed in here as its person.
+        if let browser, let session = ahead.session, let organization = ahead.organization,
+            let through = try await authorization(of: session, in: organization), through.account == browser.account
+        {
+            try await browsers.end(through.browser, of: through.account, request)
+        }
         return done(ahead.address, clearing: true)
     }
 

@@ -86,6 +86,10 @@ struct AuthorizationStore {
             "DELETE FROM oauth_authorizations WHERE client_id = \(client) AND account_id = \(account) AND session_id IS NULL")
     }
 
+    func spoilCode(_ id: AuthorizationID) throws {
+        try tx.execute("DELETE FROM oauth_authorizations WHERE id = \(id) AND session_id IS NULL")
+    }
+
     func spoilCodes(ofBrowser session: SessionID) throws {
         try tx.execute("DELETE FROM oauth_authorizations WHERE browser_session = \(session) AND session_id IS NULL")
     }
