@@ -57,7 +57,7 @@ struct AccountsAndSessions {
             database: database, passwords: passwords, policy: policy, proofs: proofs, change: change, signIn: signIn)
         endpoints =
             [
-                registration.endpoints,
+                registration.endpoints, InvitationPageRoutes(registration: registration).endpoints,
                 SessionRoutes(database: database, signIn: signIn, gate: gate, people: people, sessions: sessions).endpoints,
                 SessionListRoutes(database: database, sessions: sessions).endpoints, email.endpoints,
                 AccountRoutes(database: database).endpoints,

@@ -19,7 +19,7 @@ package struct UsersSettings: ServiceSettings {
             reader.integer("USERS_INVITATION_SECONDS", default: 604_800, in: 1...7_776_000, "Life of an invitation"))
         invitationPage = reader.optionalText(
             "USERS_INVITATION_PAGE",
-            "Page that an invitation's letter leads to; the token is put behind it (<public URL>/invitations?token=)")
+            "Page that an invitation's letter leads to; the token is put behind it (<public URL>/api/v1/auth/invitation?token=)")
         var superadmins: [EmailAddress] = []
         let list = reader.optionalText(
             "USERS_SUPERADMINS", "E-mail addresses, comma-separated, that run the platform once they are verified")

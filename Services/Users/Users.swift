@@ -12,8 +12,8 @@ package enum Users: Program {
         let database = house.database, sealing = try house.sealing()
         let inviting = Inviting(
             neighbours: house.neighbours, sealing: sealing,
-            page: settings.invitationPage ?? "\(house.settings.publicURL)/invitations?token=", lifetime: settings.invitationLifetime,
-            logger: house.logger)
+            page: settings.invitationPage ?? "\(house.settings.publicURL)/api/v1/auth/invitation?token=",
+            lifetime: settings.invitationLifetime, logger: house.logger)
         let access = AccessEnding(
             neighbours: house.neighbours, revocations: house.revocations, now: house.now, logger: house.logger)
         let lookup = TXTLookup(server: settings.nameServer)

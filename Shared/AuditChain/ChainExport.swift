@@ -74,7 +74,7 @@ package struct ExportVerifier {
     private let witnesses: [Checkpoint]
     private var nextWitness = 0
     private var verifier: ChainVerifier?
-    private var end: ChainExport.End?
+    private var end: (sequence: Int, hash: ChainHash)?
     private var lines = 0
 
     /// - Parameters:
@@ -100,17 +100,19 @@ package struct ExportVerifier {
         case "pruned":
             let pruned = try decode(Checkpoint.self, line)
             verifier?.begin(after: pruned)
-        case "end": end = try decode(ChainExport.End.self, line)
+        case "end":
+            let last = try decode(ChainExport.End.self, line)
+            guard let hash = ChainHash(last.hash) else { throw unreadable("the last line has no hash") }
+            end = (last.sequence, hash)
         case let other: throw unreadable("no line of an export has the kind \"\(other)\"")
         }
     }
 
-    /// Throws `UnreadableExport` for a file that does not begin as an export does.
+    /// A file without its last line is reported as cut off. Throws `UnreadableExport` for a file that does not begin as an export does.
     package mutating func finish() throws -> ChainReport {
         catchUp(before: .max)
         guard var verifier else { throw unreadable("this is no export of an audit log") }
-        let head = end.flatMap { end in ChainHash(end.hash).map { (end.sequence, $0) } }
-        return verifier.finish(head: head)
+        return verifier.finishExport(head: end)
     }
 
     /// False for a file that was cut off: it has no last line.

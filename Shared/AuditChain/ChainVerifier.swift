@@ -48,6 +48,9 @@ package struct ChainVerifier {
     private var suspected: Set<Int> = []
     private var shifted: [Shifted] = []
     private var shift = 0
+    /// The last entry that came with the sequence it was written with, and those that came behind a later one.
+    private var lastInPlace = 0
+    private var late: [(sequence: Int, behind: Int)] = []
     private var tries: Int
     /// The last sequence whose checkpoint is good and agrees with the log.
     private var agreed = 0
@@ -78,9 +81,11 @@ package struct ChainVerifier {
     package mutating func add(_ link: ChainLink) {
         entries += 1
         let original: Int
+        var isInPlace = false
         if ChainLink.hash(organization, link.sequence, link.previous, link.content) == link.hash {
             original = link.sequence
             shift = 0
+            isInPlace = true
         } else if let found = place(of: link) {
             original = found
             note(link.sequence, belongsAt: found)
@@ -88,7 +93,7 @@ package struct ChainVerifier {
             original = follows(link.sequence + shift) ? link.sequence + shift : link.sequence
             suspect(link)
         }
-        follow(original, link)
+        if follow(original, link), isInPlace { noteTurn(original) }
     }
 
     private func follows(_ original: Int) -> Bool { original == (last?.sequence ?? start - 1) + 1 }
@@ -121,6 +126,14 @@ package struct ChainVerifier {
         }
     }
 
+    /// A stored log is read by sequence; the lines of a file can be moved.
+    private mutating func noteTurn(_ sequence: Int) {
+        if sequence < lastInPlace {
+            if late.count < limits.irregular { late.append((sequence, behind: lastInPlace)) } else { problemCount += 1 }
+        }
+        lastInPlace = sequence
+    }
+
     private mutating func suspect(_ link: ChainLink) {
         if suspects.count < limits.suspects {
             suspects.append(link)
@@ -130,10 +143,11 @@ package struct ChainVerifier {
         if suspected.count < limits.irregular { suspected.insert(link.sequence) }
     }
 
-    private mutating func follow(_ original: Int, _ link: ChainLink) {
+    /// False for an entry that was there already.
+    private mutating func follow(_ original: Int, _ link: ChainLink) -> Bool {
         guard present.insert(original) else {
             report(.reordered, link.sequence, "This is entry \(original) once more.")
-            return
+            return false
         }
         if follows(original) {
             if link.previous != last?.hash ?? base, breaks.count < limits.irregular { breaks[original] = agreed == original - 1 }
@@ -142,6 +156,7 @@ package struct ChainVerifier {
             starts[original] = link.previous
         }
         last = (original, link.hash)
+        return true
     }
 
     // MARK: - Checkpoints
@@ -189,10 +204,22 @@ package struct ChainVerifier {
         judgeBreaks()
         judgeEnd(head)
         judgeDisagreements()
+        judgeTurns()
         return ChainReport(
             entries: entries, checkpoints: checkpoints,
             problems: problems.sorted { ($0.sequence, $0.kind.rawValue) < ($1.sequence, $1.kind.rawValue) },
             problemCount: problemCount, signedThrough: agreed)
+    }
+
+    /// The same for an export, whose last line is `head` and which, unless it has no entry, has a checkpoint.
+    package mutating func finishExport(head: (sequence: Int, hash: ChainHash)?) -> ChainReport {
+        let reached = present.last ?? start - 1
+        if head == nil, signed <= reached {
+            report(.cutTail, reached + 1, "The file ends after entry \(reached) without its last line: how much is cut off is unknown.")
+        } else if head != nil, entries > 0, checkpoints == 0 {
+            report(.badCheckpoint, reached, "No checkpoint vouches for any of this, and an export has at least one.")
+        }
+        return finish(head: head)
     }
 
     private mutating func judgeSuspects() {
@@ -284,6 +311,11 @@ package struct ChainVerifier {
             }
         }
         if let open { add(problem(open)) }
+    }
+
+    /// Named last: a line that was moved must not hide what else is wrong with the entries around it.
+    private mutating func judgeTurns() {
+        for (sequence, behind) in late { report(.reordered, sequence, "This entry stands behind entry \(behind).") }
     }
 
     // MARK: - Problems

@@ -136,7 +136,9 @@ extension SignedInPerson {
         for headers in [["x-api-key": reader.key], ["authorization": "Bearer \(reader.key)"]] {
             let client = TestClient(base: stack.auth.url, token: nil)
             #expect(try await client.get(path, headers: headers).status == 200)
-            #expect(try await client.delete("\(path)/\(reader.id)", headers: headers).problem == "missing-permission")
+            let me = try await client.get("/api/v1/auth/me", headers: headers)
+            #expect(me["user"]["id"].string == person.user.description && me["session"] == .null && me["permissions"] == ["api:read"])
+            #expect(try await client.delete("\(path)/\(reader.id)", headers: headers).problem == "person-only")
             #expect(try await client.get("\(path)?scope=all", headers: headers).problem == "missing-permission")
         }
         let other = try await MadeKey.make(stack.auth.client(token: person.access), scopes: ["content:read"])

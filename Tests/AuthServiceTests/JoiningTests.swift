@@ -190,6 +190,25 @@ import UsersService
         }
     }
 
+    @Test("removed in the second of a demotion, somebody who has just refreshed is out at once")
+    func demotedAndRemoved() async throws {
+        let pair = try await Pair.shared.value
+        let owner = try await pair.stack.register(), newcomer = Newcomer()
+        _ = try await pair.invite(newcomer.email, by: owner, role: "admin")
+        let token = try await pair.invitationToken(newcomer.email)
+        let anybody = pair.stack.auth.client(token: nil)
+        let person = try SignedInPerson(newcomer, try await anybody.post("/api/v1/auth/register", registration(newcomer, token)))
+        let path = "/api/v1/users/\(person.user)"
+        #expect(try await pair.client(owner).patch(path, ["role": "viewer"]).status == 200)
+        let refreshed = try await anybody.post("/api/v1/auth/refresh", ["refreshToken": .string(person.refresh)])
+        let fresh = pair.users.client(token: try #require(refreshed["accessToken"].string))
+        #expect(try await fresh.get("/api/v1/users").status == 200)
+        #expect(try await pair.client(owner).delete(path).status == 204)
+        try await pair.users.eventually("the new token is dead too", within: .seconds(5)) {
+            try await fresh.get("/api/v1/users").status == 401
+        }
+    }
+
     @Test("an admin's reset sends the person a letter, and tells the admin nothing")
     func resetsPassword() async throws {
         let pair = try await Pair.shared.value

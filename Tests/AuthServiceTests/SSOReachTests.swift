@@ -45,7 +45,7 @@ import Testing
         for (what, answer) in refused {
             #expect(answer.status == 403 && answer.problem == "own-sign-in-needed", "\(what): \(answer.text)")
         }
-        let shown = try await client.get("/api/v1/auth/sessions")["data"].array.map { $0["organizationId"].string }
+        let shown = try await client.get("/api/v1/auth/sessions")["data"].array.map { $0["organization"].string }
         #expect(Set(shown) == [company.owner.tenant.description])
         let theirs = try #require(TokenParts.claims(own.access)["sid"].string)
         #expect(try await client.delete("/api/v1/auth/sessions/\(theirs)").status == 404)

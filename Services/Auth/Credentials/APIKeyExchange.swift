@@ -40,7 +40,7 @@ struct APIKeyExchange: Sendable {
         } catch let refusal as AccountFailure where refusal.kind == .forbidden {
             throw AccessFailure.badAPIKey
         }
-        let issued = max(now, revocations.earliestIssue(user: key.owner, tenant: secret.tenant) ?? now)
+        let issued = try await revocations.issueTime(user: key.owner, tenant: secret.tenant, now: now)
         let end = min(now.addingTimeInterval(lifetime), key.expiresAt ?? .distantFuture)
         let access = AccessClaims(
             user: key.owner, session: nil, tenant: secret.tenant, roles: [],

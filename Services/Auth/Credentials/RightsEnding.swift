@@ -28,6 +28,8 @@ struct RightsEnding: Sendable {
         }
         if let user = ending.user {
             records.append(try ledger.record(.member(user, ending.tenant), at: time, in: tx))
+            // One by one too: whatever the second says in which a token of theirs was signed.
+            for session in sessions { records.append(try ledger.record(.session(session.id), at: time, in: tx)) }
             try Outbox(tx).append(
                 sessions.map { SessionRevoked(sessionID: $0.id, userID: $0.account, reason: ending.reason.rawValue) })
         } else {

@@ -176,7 +176,7 @@ struct Sessions: Sendable {
 
     private func answer(_ claims: PersonClaims, _ session: Session, _ token: RefreshToken, now: Date) async throws -> SignedIn {
         // Rights may have ended in this very second: a token of the same second would be taken for one of before.
-        let issued = max(now, revocations.earliestIssue(user: claims.userID, tenant: claims.organization.id) ?? now)
+        let issued = try await revocations.issueTime(user: claims.userID, tenant: claims.organization.id, now: now)
         let access = try await keys.sign(
             AccessClaims(
                 user: claims.userID, session: session.id, tenant: claims.organization.id, roles: claims.roles,

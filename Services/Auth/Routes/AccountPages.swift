@@ -8,10 +8,11 @@ enum AccountPages {
         h1{font-size:1.5rem}label{display:block;margin:1rem 0 .25rem}\
         input,button{font:inherit;padding:.6rem .8rem;border-radius:.4rem;border:1px solid #767676;box-sizing:border-box}\
         input{width:100%}button{margin-top:1rem;background:#1a56db;color:#fff;border-color:#1a56db;cursor:pointer}\
+        main{overflow-wrap:anywhere}h2{font-size:1.125rem;margin:0}details{margin-top:2rem}\
         :focus-visible{outline:3px solid #f59e0b;outline-offset:2px}.problem{border-left:4px solid #c81e1e;padding-left:.75rem}
         """
 
-    private static func page(_ title: String, _ body: String, status: Int = 200) -> HTMLPage {
+    static func page(_ title: String, _ body: String, status: Int = 200) -> HTMLPage {
         HTMLPage(
             """
             <!doctype html>
@@ -27,7 +28,7 @@ enum AccountPages {
         problem.map { "<p class=\"problem\" role=\"alert\">\(HTMLPage.escape($0))</p>\n" } ?? ""
     }
 
-    private static func form(_ action: String, _ token: String, _ fields: String, _ button: String) -> String {
+    static func form(_ action: String, _ token: String, _ fields: String, _ button: String) -> String {
         """
         <form method="post" action="\(action)">
         <input type="hidden" name="token" value="\(HTMLPage.escape(token))">

@@ -61,7 +61,7 @@ struct ImpersonationRoutes {
                     "until": .string(Timestamp.text(session.expiresAt)), "access": .string((body.access ?? .read).rawValue),
                 ])
         }
-        let issued = max(now, ledger.revocations.earliestIssue(user: claims.userID, tenant: body.organizationId) ?? now)
+        let issued = try await ledger.revocations.issueTime(user: claims.userID, tenant: body.organizationId, now: now)
         let token = try await keys.sign(
             AccessClaims(
                 user: claims.userID, session: session.id, tenant: body.organizationId, roles: claims.roles,

@@ -61,6 +61,26 @@ struct RegistrationRoutes {
     /// 409 when the address has an account, or the slug an organization; then nothing is left of it. 202 when the mailbox is to be
     /// proven first: always in the confirmed mode, else for an address that somebody keeps an invitation for.
     func register(_ request: PublicRequest, _ body: Registration) async throws -> Uncached<RegistrationAnswer> {
+        guard let account = try await keep(body, request) else { return Uncached(.verificationRequired) }
+        let claims = try await completion.askUsers(account)
+        let answer = try await gate.finishRegistration(account, claims, request)
+        try await completion.activate(account, claims, request)
+        return Uncached(.registered(answer, at: "/api/v1/users/\(account.id)"))
+    }
+
+    /// The same on a page, where nobody would take the tokens: no session is opened. False where the mailbox is to be proven first.
+    func registerWithoutSession(_ request: PublicRequest, _ body: Registration) async throws -> Bool {
+        guard let account = try await keep(body, request) else { return false }
+        let claims = try await completion.askUsers(account)
+        try await database.transaction(as: Caller(.person(account.id), tenant: claims.organization.id)) { tx in
+            try Sessions.announce(claims, in: tx, request)
+        }
+        try await completion.activate(account, claims, request)
+        return true
+    }
+
+    /// Checks everything and keeps the address; nil when a letter was sent instead.
+    private func keep(_ body: Registration, _ request: PublicRequest) async throws -> Account? {
         try await routing.refuseOwnWays(for: body.email)
         try policy.check(
             body.password,
@@ -69,14 +89,9 @@ struct RegistrationRoutes {
                 [body.firstName, body.lastName].compactMap { $0?.rawValue }.joined(separator: " "),
             ])
         let hash = try await passwords.hash(body.password.bytes)
-        if mode == .confirmed { return Uncached(try await sendProof(body, hash, request)) }
-        guard let account = try await begin(body, hash, now: request.now) else {
-            return Uncached(try await sendProof(body, hash, request))
-        }
-        let claims = try await completion.askUsers(account)
-        let answer = try await gate.finishRegistration(account, claims, request)
-        try await completion.activate(account, claims, request)
-        return Uncached(.registered(answer, at: "/api/v1/users/\(account.id)"))
+        if mode == .open, let account = try await begin(body, hash, now: request.now) { return account }
+        try await sendProof(body, hash, request)
+        return nil
     }
 
     /// Keeps the address. Somebody who began before and shows the same password goes on where it was cut short. Nil for an address
@@ -106,7 +121,7 @@ struct RegistrationRoutes {
 
     /// A letter, to whoever has the mailbox: with a link that finishes the registration, or with the news that there is an account.
     /// The answer, the statements and so the time are the same.
-    private func sendProof(_ body: Registration, _ hash: String, _ request: PublicRequest) async throws -> RegistrationAnswer {
+    private func sendProof(_ body: Registration, _ hash: String, _ request: PublicRequest) async throws {
         let registration = self.request(body, organizationID: .make(at: request.now))
         let (proofs, publicURL) = (proofs, publicURL)
         try await database.transaction(as: AccountStore.caller) { tx in
@@ -120,7 +135,6 @@ struct RegistrationRoutes {
             }
             try Audit(tx, request).record("auth.account.register", "account", nil, changed: ["outcome": "verification-required"])
         }
-        return .verificationRequired
     }
 
     private func request(_ body: Registration, organizationID: TenantID) -> RegistrationRequest {

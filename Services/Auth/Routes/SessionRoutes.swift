@@ -1,5 +1,6 @@
 import Contracts
 import Foundation
+import HTTPTypes
 import Postgres
 import ServiceKit
 
@@ -34,7 +35,9 @@ struct SessionRoutes {
     /// A wrong address and a wrong password answer alike, in words and in time, and are locked out alike.
     func login(_ request: PublicRequest, _ body: SignIn) async throws -> Uncached<SignInAnswer> {
         let account = try await signIn.verify(body.email, body.password, request)
-        let claims = try await people.claims(of: account.id, in: body.organization?.rawValue)
+        // Before there is a token the header may name the organization; afterwards the gateway holds the two against each other.
+        let named = body.organization?.rawValue ?? request.headers[.tenantSlug].flatMap { Slug(rawValue: $0.lowercased())?.rawValue }
+        let claims = try await people.claims(of: account.id, in: named)
         return Uncached(try await gate.admit(account, claims, methods: ["pwd"], request))
     }
 
@@ -62,16 +65,28 @@ struct SessionRoutes {
     }
 
     func me(_ request: CallerRequest) async throws -> MeView {
-        guard let id = request.caller.session else { throw AccessFailure.notSignedIn }
-        let user = try request.user()
-        async let found = database.first(SessionStore.find(id), as: request.caller)
+        let user = try request.user(), session = try await liveSession(request)
         async let held = database.first(AccountStore.find(user), as: AccountStore.caller(user))
         async let asked = people.claims(of: user, in: request.caller.tenant.description)
-        guard let session = try await found, session.isLive(at: request.now) else { throw AccessFailure.revokedSession }
         let (claims, account) = (try await asked, try await held)
         return MeView(
             user: PersonView(claims, emailVerified: account?.isEmailVerified ?? false),
-            organization: OrganizationView(claims.organization), roles: claims.roles, permissions: claims.permissions,
-            session: SessionView(session, in: request.caller.tenant, current: id))
+            organization: OrganizationView(claims.organization), roles: claims.roles,
+            // What the token may, which for a key or an impersonation can be less than what the person may.
+            permissions: PermissionSet(claims.permissions).intersection(request.caller.permissions).permissions,
+            session: session.map { SessionView($0, in: request.caller.tenant, current: $0.id) })
     }
+
+    /// Nil for an API key, which has none.
+    private func liveSession(_ request: CallerRequest) async throws -> Session? {
+        guard let id = request.caller.session else { return nil }
+        guard let session = try await database.first(SessionStore.find(id), as: request.caller), session.isLive(at: request.now) else {
+            throw AccessFailure.revokedSession
+        }
+        return session
+    }
+}
+
+extension HTTPField.Name {
+    fileprivate static let tenantSlug = HTTPField.Name("X-Tenant-Slug")!
 }

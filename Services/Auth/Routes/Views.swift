@@ -118,8 +118,10 @@ struct MeView: View {
     let user: PersonView
     let organization: OrganizationView
     let roles: [String]
+    /// What the token may do.
     let permissions: [Permission]
-    let session: SessionView
+    /// None behind an API key.
+    let session: SessionView?
 }
 
 /// An answer with a token in it, which no cache may keep (RFC 6749, section 5.1).

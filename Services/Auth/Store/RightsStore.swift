@@ -6,8 +6,7 @@ import Postgres
 struct RightsStore {
     let tx: Transaction
 
-    /// Ends every session that was opened until then, of one person or of everybody. They need not be announced one by one: the
-    /// ledger has the person, or the organization, as a whole.
+    /// Ends every session that was opened until then, of one person or of everybody. The ledger tells of them.
     func endSessions(of user: UserID?, _ reason: SessionEnding.Reason, openedUntil: Date) throws -> [(id: SessionID, account: UserID)] {
         let condition: SQL = user.map { " AND account_id = \($0)" } ?? .empty
         return try tx.query(

@@ -14,7 +14,7 @@ struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Names every entry that was edited, removed, moved or cut off.",
         discussion: """
-            Exit codes: 0 all is as it was written, 1 something is not, 2 the file cannot be read.
+            Exit codes: 0 all is as it was written, 1 something is not or is missing, 2 the file cannot be read.
             The keys are those of GET /api/v1/audit-logs/key, fetched and kept at another time than the export: without --key the export \
             vouches for itself, and whoever can write all of it can sign it too.
             """)
@@ -41,7 +41,7 @@ struct Verify: ParsableCommand {
             var verifier = ExportVerifier(keys: keys, witnesses: try witness.flatMap(Self.checkpoints))
             try Self.lines(of: export) { try verifier.add(line: $0) }
             let report = try verifier.finish()
-            Self.say(json ? try Self.document(report, verifier) : Self.text(report, verifier, trusts: keys != nil))
+            Self.say(json ? try Self.document(report, verifier) : Self.text(report, trusts: keys != nil))
             if !report.isValid { throw ExitCode(1) }
         } catch let code as ExitCode {
             throw code
@@ -71,13 +71,12 @@ struct Verify: ParsableCommand {
                     problemCount: report.problemCount, problems: report.problems)), as: UTF8.self)
     }
 
-    private static func text(_ report: ChainReport, _ verifier: ExportVerifier, trusts: Bool) -> String {
+    private static func text(_ report: ChainReport, trusts: Bool) -> String {
         var lines = report.problems.map { problem in
             let through = problem.lastSequence.map { " to \($0)" } ?? ""
             return "\(problem.kind.rawValue) \(problem.sequence)\(through): \(problem.detail)"
         }
         if report.problemCount > report.problems.count { lines.append("and \(report.problemCount - report.problems.count) more") }
-        if !verifier.isComplete { lines.append("note: the file was cut off: it has no last line") }
         if !trusts { lines.append("note: checked against the keys in the export itself; --key names those to trust") }
         lines.append(
             "\(report.isValid ? "valid" : "NOT VALID"): \(report.entries) entries, \(report.checkpoints) checkpoints, "

@@ -179,7 +179,7 @@ struct ClientTokens: Sendable {
         let scopes = try client.scopes(requested: scope, among: client.scopes.filter { $0.permission != nil })
         guard !scopes.isEmpty else { throw OAuthFailure(.invalidScope, "The client has no permission that it could use by itself.") }
         // Before users is asked: an organization that is suspended after its answer ends this token too.
-        let issuedAt = issueTime(nil, client.tenant, now)
+        let issuedAt = try await issueTime(nil, client.tenant, now)
         guard let organization = try await people.organization(client.tenant), organization.status == Self.active else {
             throw OAuthFailure(.unauthorizedClient, "The organization of this client is suspended or deleted.")
         }
@@ -198,8 +198,8 @@ struct ClientTokens: Sendable {
     // MARK: - Tokens
 
     /// Not before the last ending of all the person's tokens, which a token of the same second would fall under.
-    private func issueTime(_ user: UserID?, _ tenant: TenantID, _ now: Date) -> Date {
-        max(now, revocations.earliestIssue(user: user, tenant: tenant) ?? now)
+    private func issueTime(_ user: UserID?, _ tenant: TenantID, _ now: Date) async throws -> Date {
+        try await revocations.issueTime(user: user, tenant: tenant, now: now)
     }
 
     private func answer(
@@ -209,7 +209,7 @@ struct ClientTokens: Sendable {
         // What the client may ask for may have become less since.
         let scopes = (scopes ?? authorization.scopes).filter { client.scopes.contains($0) }
         let rights = PermissionSet(claims.permissions).intersection(scopes.permissions)
-        let issuedAt = issueTime(authorization.account, client.tenant, now)
+        let issuedAt = try await issueTime(authorization.account, client.tenant, now)
         // No roles: a client has what it was allowed, and a role would say more.
         let access = try await keys.sign(
             AccessClaims(

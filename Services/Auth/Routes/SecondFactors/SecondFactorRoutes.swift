@@ -80,7 +80,7 @@ struct SecondFactorRoutes {
 
     func renewRecoveryCodes(_ request: CallerRequest) async throws -> Uncached<RecoveryCodesView> {
         let account = try PersonalRequest.holder(request.caller, request.http).account
-        guard try await kept(request.caller, request.http).methods.includeSecondFactor else { throw SecondFactorFailure.needed }
+        try await enrolment.requireFactorShown(in: try await kept(request.caller, request.http))
         return Uncached(RecoveryCodesView(recoveryCodes: try await enrolment.renewRecoveryCodes(of: account, request.http)))
     }
 

@@ -74,7 +74,7 @@ struct StepUpRoutes {
             return session
         }
         // Whatever killed the tokens of this second does not kill the one that is made after it.
-        let issued = max(request.now, revocations.earliestIssue(user: account.id, tenant: claims.organization.id) ?? request.now)
+        let issued = try await revocations.issueTime(user: account.id, tenant: claims.organization.id, now: request.now)
         let token = try await keys.sign(
             AccessClaims(
                 user: account.id, session: session.id, tenant: claims.organization.id, roles: claims.roles, permissions: claims.permissions,

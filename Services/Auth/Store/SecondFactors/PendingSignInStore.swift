@@ -9,7 +9,10 @@ struct PendingSignInStore {
     let tx: Transaction
 
     private static let columns: SQL =
-        "p.id, p.account_id, p.organization_id, p.methods, p.demand, p.risk, COALESCE(p.begun_at, p.created_at) AS begun_at, p.ends_at, p.expires_at"
+        """
+        p.id, p.account_id, p.organization_id, p.methods, p.demand, p.risk, COALESCE(p.begun_at, p.created_at) AS begun_at, p.ends_at,
+        p.expires_at
+        """
 
     private static let isGood: SQL = """
         a.id = p.account_id AND (a.sign_ins_void_until IS NULL OR COALESCE(p.begun_at, p.created_at) > a.sign_ins_void_until)
