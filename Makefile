@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 
 # debug or release
 CONFIGURATION ?= debug
+# tests of one room that run at once
+WIDTH ?= 8
 BIN := .build/$(CONFIGURATION)
 SOURCES := Package.swift Gateway Services Shared Tests
 
@@ -42,10 +44,11 @@ logs: ## Follow the programs' logs (NAME=content for one)
 	@exec tail -n 20 -F .run/logs/$(or $(NAME),*).log
 
 # Each room's tests are a process of their own, with servers of their own: what one room does to its process or its
-# servers (kills, time-outs, a full queue) is no business of another's.
+# servers (kills, time-outs, a full queue) is no business of another's. Within a room eight tests run at once: several hundred would
+# keep each other waiting longer than any time-out.
 test: packages ## Run all tests, with servers of their own (ONLY='Content Search' for some rooms, ARGS=… for swift test)
 	swift build --build-tests
-	@failed=''; \
+	@export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$(WIDTH); failed=''; \
 	for room in $(or $(ONLY),$(patsubst Tests/%Tests,%,$(wildcard Tests/*Tests))); do \
 		room=$${room%Service}; [ -d Tests/$${room}Tests ] || room=$${room}Service; \
 		echo "::: $$room"; \

@@ -226,6 +226,10 @@ import UsersService
 }
 
 extension TypedID where Kind == UserKind {
-    /// UUID version 4 is random alone; version 7 begins with the time.
-    var hasNoTime: Bool { description.dropFirst(14).first == "4" }
+    /// UUID version 7 begins with the time in milliseconds; that of an account lies before 2025, whenever it was made.
+    var hasNoTime: Bool {
+        let digits = description.filter { $0 != "-" }
+        guard digits.dropFirst(12).first == "7", let milliseconds = Int(digits.prefix(12), radix: 16) else { return false }
+        return (1_577_836_800_000..<1_735_689_600_000).contains(milliseconds)
+    }
 }

@@ -50,12 +50,6 @@ struct Account: Sendable {
     }
 }
 
-extension TypedID where Kind == UserKind {
-    /// An account's id is random in all its bits (UUID version 4). Whoever invites an address is shown the id, be it of an account or
-    /// kept for one: an id with a time in it would tell since when somebody has been here.
-    static func ofAccount() -> UserID { UserID(UUID()) }
-}
-
 extension Account.Status {
     /// What users is told of it.
     var reservation: AccountReservation.Status {

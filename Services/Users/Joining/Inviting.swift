@@ -24,8 +24,8 @@ struct Inviting: Sendable {
             return reserved.id
         } catch {
             logger.warning("no account was kept for somebody invited: they get its id when they join", metadata: ["reason": "\(error)"])
-            // Random alone, as accounts' ids are: it tells nobody what is behind it.
-            return UserID(UUID())
+            // As accounts' ids are: it tells nobody what is behind it.
+            return .ofAccount()
         }
     }
 

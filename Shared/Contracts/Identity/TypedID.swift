@@ -82,6 +82,15 @@ package typealias InvitationID = TypedID<InvitationKind>
 /// An OAuth client that an organization registered.
 package typealias ClientID = TypedID<ClientKind>
 
+extension TypedID where Kind == UserKind {
+    /// The years 2020 to 2024: the same for every account, whenever it is made.
+    private static let timesThatSayNothing: Range<TimeInterval> = 1_577_836_800..<1_735_689_600
+
+    /// The id of an account, with a time in it that says nothing. Whoever invites an address is shown the id, be it of an account or
+    /// kept for one: a true time would tell whether, and since when, somebody has been here.
+    package static func ofAccount() -> UserID { make(at: Date(timeIntervalSince1970: .random(in: timesThatSayNothing))) }
+}
+
 extension TypedID where Kind == TenantKind {
     /// The platform itself, for what happens before or outside any organization (all zeros).
     package static let platform = TenantID(UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)))

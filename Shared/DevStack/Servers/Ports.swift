@@ -54,7 +54,17 @@ package enum Ports {
 
 /// Which process listens on a port, read from /proc; only found when we may look into that process.
 enum PortHolder {
+    /// Looks more than once: a process that ends while /proc is read can make a whole reading fail.
     static func find(_ port: Int) -> String? {
+        for _ in 0..<attempts {
+            if let holder = look(port) { return holder }
+        }
+        return nil
+    }
+
+    private static let attempts = 3
+
+    private static func look(_ port: Int) -> String? {
         guard let inode = listeningSocket(port) else { return nil }
         let files = FileManager.default
         for entry in (try? files.contentsOfDirectory(atPath: "/proc")) ?? [] where Int(entry) != nil {
