@@ -93,7 +93,7 @@ package struct Journey: Sendable {
             ])
         try expect(registered, 201, "registering")
         record.organizationID = registered["organization"]["id"].string ?? ""
-        try await verifyAddress(of: record.email)
+        try await verifyAddress(of: record.email, password: record.password)
         let login = try await gateway.post("/api/v1/auth/login", ["email": .string(record.email), "password": .string(record.password)])
         try expect(login, 200, "signing in")
         let who = try await gateway.signedIn(login["accessToken"].string ?? "").get("/api/v1/auth/me")

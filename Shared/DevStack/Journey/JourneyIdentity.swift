@@ -5,12 +5,13 @@ import Foundation
 extension Journey {
     // MARK: - 1. A verified address
 
-    func verifyAddress(of email: String) async throws {
+    func verifyAddress(of email: String, password: String) async throws {
         let letter = try await mail(to: email, called: "Confirm")
-        let answer = try await gateway.post("/api/v1/auth/email/verify", ["token": .string(try Self.token(in: letter))])
+        let proof: JSONValue = ["token": .string(try Self.token(in: letter)), "password": .string(password)]
+        let answer = try await gateway.post("/api/v1/auth/email/verify", proof)
         try expect(answer, 200, "verifying the address with the mail's link")
         finding("verified with the link of the mail \"\(letter["subject"].string ?? "")\"")
-        let again = try await gateway.post("/api/v1/auth/email/verify", ["token": .string(try Self.token(in: letter))], quiet: true)
+        let again = try await gateway.post("/api/v1/auth/email/verify", proof, quiet: true)
         try expect(again, 400, "using the link again")
     }
 
