@@ -53,9 +53,11 @@ test: packages ## Run all tests, with servers of their own (ONLY='Content Search
 		room=$${room%Service}; [ -d Tests/$${room}Tests ] || room=$${room}Service; \
 		width=$(WIDTH); [ $$room != System ] || width=1; \
 		echo "::: $$room"; \
-		SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$$width swift test --skip-build --filter "^$${room}Tests\." $(ARGS) || failed="$$failed $$room"; \
+		SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$$width swift test --skip-build --filter "^$${room}Tests\." $(ARGS) 2>&1 | tee .build/test-$$room.log || failed="$$failed $$room"; \
 	done; \
-	if [ -n "$$failed" ]; then echo "trionex: tests failed in:$$failed" >&2; exit 1; fi; \
+	if [ -n "$$failed" ]; then \
+		for room in $$failed; do echo "::: what failed in $$room"; grep -A 3 -E '✘|error:|Fatal error' .build/test-$$room.log | tail -n 60; done; \
+		echo "trionex: tests failed in:$$failed" >&2; exit 1; fi; \
 	echo 'trionex: every test passed.'
 
 conformance: packages programs ## Clients of other makers against the whole platform (ONLY='oidc_authlib …' for some)
