@@ -6,7 +6,7 @@ import Contracts
 /// `/users/{id}/export` become a route of their own, which has what both say.
 struct RouteCompiler: Sendable {
     /// Beyond this the rules multiply, and the file is refused.
-    static let maximumRoutes = 20_000
+    static let maximumRoutes = 10_000
 
     let prefixes: RoutingTable
     let defaults: GatewayDefaults
@@ -46,9 +46,10 @@ struct RouteCompiler: Sendable {
     private struct Sheet {
         private(set) var drafts: [Draft] = []
         private var places: Set<Place> = []
+        var isFull: Bool { drafts.count >= RouteCompiler.maximumRoutes }
 
         mutating func add(_ draft: Draft) {
-            guard drafts.count < RouteCompiler.maximumRoutes, draft.parts.count <= RoutePattern.maximumDepth else { return }
+            guard !isFull, draft.parts.count <= RoutePattern.maximumDepth else { return }
             if places.insert(draft.place).inserted { drafts.append(draft) }
         }
     }
@@ -68,11 +69,11 @@ struct RouteCompiler: Sendable {
             }
         }
         let rules = defaults.rules + file.rules
-        for rule in rules {
+        for rule in rules where !sheet.isFull {
             guard let finding = cut(rule, &sheet, documents) else { continue }
             if finding.isFault { faults.append(finding.fault) } else { warnings.append(finding.fault) }
         }
-        if sheet.drafts.count >= Self.maximumRoutes {
+        if sheet.isFull {
             faults.append(GatewayFault(line: 0, message: "the rules make more than \(Self.maximumRoutes) routes; use fewer wildcards"))
         }
         let ranked = rules.enumerated().sorted { left, right in

@@ -28,6 +28,21 @@ struct RouteView: Sendable, Encodable, AdminRow {
     let upgrade: Bool
     let compression: Bool
 
+    /// `default per principal`: the numbers stand in a table of their own.
+    private let counted: [String]
+
+    private enum CodingKeys: CodingKey {
+        case label, methods, paths, service, upstream, access, limits, maximumBody, maximumHeader, connectMilliseconds,
+            firstByteMilliseconds
+        case idleMilliseconds, totalMilliseconds, cache, priority, retry, upgrade, compression
+    }
+
+    /// What is left to a service as a whole has the service's name alone as a label.
+    private var name: String {
+        guard paths.first?.hasSuffix("/**") == true else { return label }
+        return "\(methods.joined(separator: ",")) \(paths.joined(separator: " "))"
+    }
+
     private struct Alike: Hashable {
         let label: String
         let facts: [String]
@@ -36,7 +51,7 @@ struct RouteView: Sendable, Encodable, AdminRow {
     static func all(_ table: RouteTable) -> [RouteView] {
         var places: [Alike: Int] = [:], views: [(first: RouteTable.Entry, entries: [RouteTable.Entry])] = []
         for entry in table.entries {
-            let alike = Alike(label: entry.route.label, facts: RouteView(entry, [entry]).row)
+            let alike = Alike(label: entry.route.label, facts: Array(RouteView(entry, [entry]).row.dropFirst()))
             if let place = places[alike] {
                 views[place].entries.append(entry)
             } else {
@@ -59,6 +74,7 @@ struct RouteView: Sendable, Encodable, AdminRow {
         limits = route.limits.map {
             "\($0.policy.name) \($0.policy.text) per \($0.subject.rawValue)\($0.routeLabel == nil ? "" : ", each route")"
         }
+        counted = route.limits.map { "\($0.policy.name) per \($0.subject.rawValue)" }
         maximumBody = route.maximumBody
         maximumHeader = route.maximumHeader
         connectMilliseconds = milliseconds(route.times.connect)
@@ -80,7 +96,7 @@ struct RouteView: Sendable, Encodable, AdminRow {
         let total = totalMilliseconds.map { ", \($0) ms in all" } ?? ""
         let also = [retry ? "retry" : nil, upgrade ? "upgrade" : nil, compression ? nil : "no compression"].compactMap { $0 }
         return [
-            label, upstream, access, limits.joined(separator: "; "), Self.bytes(maximumBody),
+            name, upstream, access, counted.joined(separator: ", "), Self.bytes(maximumBody),
             "\(connectMilliseconds)/\(firstByteMilliseconds)/\(idleMilliseconds) ms\(total)", cache, priority, also.joined(separator: ", "),
         ]
     }

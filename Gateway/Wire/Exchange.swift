@@ -110,6 +110,8 @@ final class Exchange: Timed, ClientExchange {
         loop.deadlines.remove(self)
         loop.unwatch(self)
         releaseUpstream(.cancelled)
+        // It may still have waited for a connection.
+        if isReplicaOpen { finishReplica(.cancelled) }
         leavePlace()
         fill?.abandon()
         tell(loop.telemetry)
@@ -205,6 +207,9 @@ final class Exchange: Timed, ClientExchange {
         switch phase {
         case .idle, .over: break
         case .deciding, .collecting: refuse(GatewayFailure.requestTimeout)
+        case .forwarding where dawdles:
+            leavePlace()
+            expectBytes()
         case .waiting, .forwarding:
             releaseUpstream(.timedOut)
             refuse(GatewayFailure.slow(route?.service ?? .gateway))
@@ -227,9 +232,12 @@ final class Exchange: Timed, ClientExchange {
     /// Moves the time by which the next byte must have come.
     func expectBytes() {
         guard let route else { return }
-        deadline = Monotonic.now() &+ route.times.idle
+        deadline = Monotonic.now() &+ (dawdles ? min(route.times.idle, Self.uploadPatience) : route.times.idle)
         limitTotal(route)
     }
+
+    /// Whether the client's body is waited for, with a place held meanwhile.
+    private var dawdles: Bool { phase == .forwarding && holdsPlace && !hasBodyEnded }
 
     func limitTotal(_ route: Route) {
         if let total = route.times.total { deadline = min(deadline, startedAt &+ total) }

@@ -48,7 +48,7 @@ extension Exchange {
         holdsPlace = false
         let isStream = received > 0 || isUpgrade
         group?.leave(
-            now: Monotonic.now(), latency: answeredAt > 0 && !isStream ? answeredAt &- sentAt : nil, ok: answeredAt > 0 && status != 503)
+            now: Monotonic.now(), latency: answeredAt > 0 && !isStream ? answeredAt &- sentAt : nil, ok: status != 503)
     }
 
     // MARK: A connection
@@ -89,6 +89,8 @@ extension Exchange {
     }
 
     static var maximumConnects: Int { 2 }
+    /// An upload that takes longer gives its place back: it is the client that is slow, and not the service.
+    static var uploadPatience: UInt64 { Monotonic.second }
     static var retryPause: TimeAmount { .milliseconds(100) }
 
     func finishReplica(_ outcome: Outcome) {
@@ -115,8 +117,7 @@ extension Exchange {
         if hasBodyEnded {
             requestEnded(route)
         } else {
-            deadline = Monotonic.now() &+ route.times.idle
-            limitTotal(route)
+            expectBytes()
             wantsBody = true
             client.readMore()
         }
@@ -208,6 +209,7 @@ extension Exchange {
         case .forwarding, .answering:
             guard let route else { return }
             if received > route.maximumBody { return bodyTooLarge(route) }
+            if holdsPlace, Monotonic.now() &- sentAt > Self.uploadPatience { leavePlace() }
             expectBytes()
             if case .chunked = framing {
                 upstream?.write(loop.chunkLine(bytes.readableBytes))

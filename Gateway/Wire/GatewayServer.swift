@@ -28,8 +28,18 @@ final class GatewayServer: Service {
 
     func run() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
+        var made: [ObjectIdentifier: NIOLoopBound<Loop>] = [:]
+        // Connections that are still open when the event loops end look for what is theirs once more.
+        defer { withExtendedLifetime(made) {} }
         do {
-            try await serve(group)
+            for eventLoop in group.makeIterator() {
+                made[ObjectIdentifier(eventLoop)] = try await eventLoop.submit { [door] in
+                    let loop = Loop(eventLoop, door: door)
+                    loop.start()
+                    return NIOLoopBound(loop, eventLoop: eventLoop)
+                }.get()
+            }
+            try await serve(group, made)
         } catch {
             try? await group.shutdownGracefully()
             throw error
@@ -37,16 +47,7 @@ final class GatewayServer: Service {
         try await group.shutdownGracefully()
     }
 
-    private func serve(_ group: MultiThreadedEventLoopGroup) async throws {
-        var made: [ObjectIdentifier: NIOLoopBound<Loop>] = [:]
-        for eventLoop in group.makeIterator() {
-            made[ObjectIdentifier(eventLoop)] = try await eventLoop.submit { [door] in
-                let loop = Loop(eventLoop, door: door)
-                loop.start()
-                return NIOLoopBound(loop, eventLoop: eventLoop)
-            }.get()
-        }
-        let loops = made
+    private func serve(_ group: MultiThreadedEventLoopGroup, _ loops: [ObjectIdentifier: NIOLoopBound<Loop>]) async throws {
         let listener = try Listener(
             settings, group: group,
             makers: .init(

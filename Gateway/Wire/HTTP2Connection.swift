@@ -133,8 +133,9 @@ final class HTTP2Connection: ChannelDuplexHandler, Drainable {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case ChannelEvent.inputClosed = event {
+            // Without its word on windows a client is as good as gone; what may still be sent to it is.
             hasInputEnded = true
-            if isClosing { context.close(promise: nil) } else { closeIfDone() }
+            if isClosing { context.close(promise: nil) } else { sendSoon() }
         }
         context.fireUserInboundEventTriggered(event)
     }
@@ -261,8 +262,9 @@ final class HTTP2Connection: ChannelDuplexHandler, Drainable {
     /// to go by itself, because some take the end of a connection for the end of what they have not read yet.
     private func closeIfDone() {
         guard let context, !isClosing else { return }
-        let isDone = nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0
-        guard isDone || isEnding || hasInputEnded && streams.isEmpty else { return }
+        let hasNoMore = nghttp2_session_want_write(session) == 0
+        let isDone = hasNoMore && nghttp2_session_want_read(session) == 0
+        guard isDone || isEnding || hasInputEnded && hasNoMore && context.channel.isWritable else { return }
         isClosing = true
         isEnding = true
         endStreams()

@@ -54,11 +54,15 @@ final class Loop {
         ticks = eventLoop.scheduleRepeatedTask(initialDelay: Deadlines.tick, delay: Deadlines.tick) { _ in loop.value.tick() }
     }
 
-    func stop() { ticks?.cancel() }
+    func stop() {
+        ticks?.cancel()
+        upstreams.close()
+    }
 
     private func tick() {
         let now = Monotonic.now()
         deadlines.look(now)
+        door.groups.tick(now: now)
         refreshDate()
         if door.routing.generation != policy.generation {
             policy = Policy(door.routing.current, door.groups)

@@ -243,8 +243,9 @@ struct CheckConfigTests {
         #expect(outcome.text.hasPrefix("OK: ") && !outcome.text.contains("Note, line"))
         let lines = outcome.text.split(separator: "\n").map(String.init)
         let signIn = try #require(lines.first { $0.hasPrefix("POST /api/v1/auth/login ") })
-        #expect(signIn.contains("public") && signIn.contains("sign-in 5 in 900 s per account") && signIn.contains("critical"))
+        #expect(signIn.contains("public") && signIn.contains("sign-in per account") && signIn.contains("critical"))
         #expect(lines.contains { $0.hasPrefix("exports ") && $0.contains("tenant") })
+        #expect(lines.contains { $0.hasPrefix("POST /api/v1/auth/** ") && $0.contains("credentials per anonymous") })
     }
 
     @Test("Every fault is told with the file and its line, and the exit code is 1")

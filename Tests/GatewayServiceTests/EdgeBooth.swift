@@ -47,7 +47,7 @@ final class EdgeBooth: Sendable {
         self.record = record
     }
 
-    func count(_ counter: KeyPath<EdgeCounters, Atomic<Int>>) -> Int { listener.counters[keyPath: counter].load(ordering: .relaxed) }
+    var counters: EdgeCounters { listener.counters }
 }
 
 /// Says over HTTP/1.1 what the listener found out about the connection.

@@ -1,8 +1,11 @@
+import Contracts
+import DevStack
 import Foundation
 import Synchronization
 import Testing
 
 @testable import GatewayService
+@testable import ServiceKit
 @testable import TestKit
 
 /// Much at once, and neighbours that are away.
@@ -65,7 +68,7 @@ struct FaultStormTests {
             for _ in 0..<60 { statuses[try await town.town.client(other).get(Self.protected).status, default: 0] += 1 }
             #expect(statuses[200] == 50, "counted from memory: \(statuses)")
             #expect(statuses[429] == 10, "\(statuses)")
-            let away = try await town.town.client(other).send(.POST, "/api/v1/auth/login", ["email": "a@example.org", "password": "x"])
+            let away = try await town.town.client(other).post("/api/v1/auth/login", ["email": "a@example.org", "password": "x"])
             #expect(away.status == 503 && away.problem == "dependency-unavailable")
             try await town.expectWell("beside neighbours that are away")
         }

@@ -98,7 +98,7 @@ final class FaultyConnection {
 
     /// The next close sends RST (SO_LINGER of no time).
     static func armReset(_ channel: any Channel) async {
-        try? await channel.setOption(.socketOption(.so_linger), value: linger(l_onoff: 1, l_linger: 0)).get()
+        try? await (channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
     }
 
     // MARK: - Reading

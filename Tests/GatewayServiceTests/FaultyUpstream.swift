@@ -86,7 +86,7 @@ final class FaultyUpstream: Sendable {
             }
         let task = Task {
             // Ends when the listener is closed.
-            try? await server.executeThenClose { connections in
+            _ = try? await server.executeThenClose { connections in
                 try await withThrowingDiscardingTaskGroup { group in
                     for try await connection in connections {
                         group.addTask { await serve(connection, counters, standing) }

@@ -44,12 +44,17 @@ final class FrameClient {
     private(set) var hasEnded = false
 
     /// - Parameter window: SETTINGS_INITIAL_WINDOW_SIZE, for answers; that of the connection is the same.
-    init(port: Int, window: UInt32 = 1 << 24, receiveBuffer: Int32? = nil) async throws {
+    /// - Parameter acknowledges: whether the peer's SETTINGS are taken note of before anything else is sent.
+    init(port: Int, window: UInt32 = 1 << 24, receiveBuffer: Int32? = nil, acknowledges: Bool = true) async throws {
         socket = try RawSocket(port: port, receiveBuffer: receiveBuffer)
         nghttp2_hd_inflate_new(&inflater)
         try await socket.send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8))
         try await send(Frame.settings, payload: [0, 4] + Self.bytes(window))
         if window > 65_535 { try await send(Frame.windowUpdate, payload: Self.bytes(window - 65_535)) }
+        guard acknowledges else { return }
+        // The peer's limits hold from our word for them.
+        while settings.isEmpty, try await next() != nil {}
+        try await send(Frame.settings, flags: 1)
     }
 
     deinit { nghttp2_hd_inflate_del(inflater) }

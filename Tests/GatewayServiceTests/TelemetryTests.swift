@@ -219,7 +219,7 @@ struct TelemetryLineTests {
         #expect(try json(bytes)["statusCode"].int == 200)
         #expect(
             written(10) {
-                $0.put("ten bytes."); $0.put("more"); $0.put(12_345); $0.put(UInt8(1))
+                $0.put("ten bytes."); $0.put("more"); $0.put(UInt64(12_345)); $0.put(UInt8(1))
             }.count == 10)
     }
 }
@@ -230,14 +230,14 @@ enum JSONTextTests {
 
 @Suite("The log of requests")
 struct TelemetryLogTests {
-    private func log(_ level: Logger.Level = .info, _ sink: Sink) -> AccessLog {
+    private func accessLog(_ sink: Sink, _ level: Logger.Level = .info) -> AccessLog {
         AccessLog(service: "gateway", level: level) { sink.add($0) }
     }
 
     @Test("gets the lines of all loops, whole and in their order, and all of them before the program ends")
     func everyLine() async throws {
         let sink = Sink()
-        let log = log(sink)
+        let log = accessLog(sink)
         let metrics = GatewayMetrics()
         let group = ServiceGroup(
             configuration: .init(services: [log], gracefulShutdownSignals: [], logger: quiet))
@@ -268,7 +268,7 @@ struct TelemetryLogTests {
     @Test("shows lines within a moment")
     func soon() async throws {
         let sink = Sink()
-        let log = log(sink)
+        let log = accessLog(sink)
         let running = Task { try await log.run() }
         LoopTelemetry(log, GatewayMetrics()).finished(Told().record)
         try await eventually("the line is written") { sink.lines.count == 1 }
@@ -280,7 +280,7 @@ struct TelemetryLogTests {
     func levels() {
         for (level, expected) in [(Logger.Level.debug, 2), (.info, 2), (.notice, 1), (.error, 1), (.critical, 0)] {
             let sink = Sink()
-            let log = log(level, sink)
+            let log = accessLog(sink, level)
             let telemetry = LoopTelemetry(log, GatewayMetrics())
             telemetry.finished(Told(200).record)
             telemetry.finished(Told(503).record)
@@ -305,7 +305,7 @@ struct TelemetryLogTests {
     @Test("drops and counts lines when nobody takes them, in bounded memory, and goes on afterwards")
     func slowLog() {
         let sink = Sink()
-        let log = log(sink)
+        let log = accessLog(sink)
         let telemetry = LoopTelemetry(log, GatewayMetrics(log: log))
         let told = Told()
         let length = line(told).count
