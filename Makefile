@@ -57,7 +57,8 @@ test: packages ## Run all tests, with servers of their own (ONLY='Content Search
 	done; \
 	if [ -n "$$failed" ]; then \
 		for room in $$failed; do echo "::: what failed in $$room"; grep -A 3 -E '✘|error:|Fatal error' .build/test-$$room.log | tail -n 60; done; \
-		echo "trionex: tests failed in:$$failed" >&2; exit 1; fi; \
+		echo "trionex: tests failed in:$$failed" >&2; exit 1; \
+	fi; \
 	echo 'trionex: every test passed.'
 
 conformance: packages programs ## Clients of other makers against the whole platform (ONLY='oidc_authlib …' for some)

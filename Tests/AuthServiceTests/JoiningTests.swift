@@ -160,7 +160,7 @@ import UsersService
         let path = "/api/v1/users/\(person.user)"
         #expect(try await pair.client(owner).patch(path, ["status": "suspended"]).status == 200)
         #expect(try await pair.client(person).get("/api/v1/users/me").status == 401)
-        try await pair.stack.auth.eventually("auth refuses the token too", within: .seconds(5)) {
+        try await pair.stack.auth.eventually("auth refuses the token too", within: .seconds(30)) {
             try await pair.stack.auth.client(token: person.access).get("/api/v1/auth/me").status == 401
         }
         #expect(try await anybody.post("/api/v1/auth/refresh", ["refreshToken": .string(person.refresh)]).status == 401)
@@ -185,7 +185,7 @@ import UsersService
         #expect(refreshed.status == 200, "\(refreshed.text)")
         let access = try #require(refreshed["accessToken"].string)
         #expect(TokenParts.claims(access)["permissions"] == ["*:read"])
-        try await pair.users.eventually("the new token is good", within: .seconds(5)) {
+        try await pair.users.eventually("the new token is good", within: .seconds(30)) {
             try await pair.users.client(token: access).get("/api/v1/users/me").status == 200
         }
     }
@@ -204,7 +204,7 @@ import UsersService
         let fresh = pair.users.client(token: try #require(refreshed["accessToken"].string))
         #expect(try await fresh.get("/api/v1/users").status == 200)
         #expect(try await pair.client(owner).delete(path).status == 204)
-        try await pair.users.eventually("the new token is dead too", within: .seconds(5)) {
+        try await pair.users.eventually("the new token is dead too", within: .seconds(30)) {
             try await fresh.get("/api/v1/users").status == 401
         }
     }

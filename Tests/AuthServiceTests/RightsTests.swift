@@ -143,7 +143,7 @@ import Testing
             _ = try ledger.record(.member(person.user, person.tenant), at: now, in: tx)
             _ = try ledger.record(.member(person.user, person.tenant), at: now.addingTimeInterval(-1), in: tx)
         }
-        try await stack.auth.eventually("the token is dead", within: .seconds(5)) { try await me(stack, person.access) == 401 }
+        try await stack.auth.eventually("the token is dead", within: .seconds(30)) { try await me(stack, person.access) == 401 }
         let rows = Query<Int>("SELECT count(*) AS count FROM revocations WHERE published_at IS NOT NULL", column: "count")
         try await stack.auth.eventually("it is marked") { try await house.database.first(rows, as: caller) == 1 }
         let past = now.addingTimeInterval(-RevocationAnnouncements.retention - 60)

@@ -83,7 +83,7 @@ struct SMSTests {
     func away(_ number: String) async throws {
         let post = try await PostOffice.open()
         let id = try await send(post, to: number)
-        try await post.host.eventually("it was tried twice", within: .seconds(40)) {
+        try await post.host.eventually("it was tried twice", within: .seconds(90)) {
             (try await post.row(of: id, tenant.id)?.attempts ?? 0) >= 2
         }
         #expect(try await post.row(of: id, tenant.id)?.status == .queued)

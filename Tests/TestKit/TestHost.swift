@@ -108,7 +108,7 @@ package final class TestHost: Sendable {
 
     /// Asks again and again until it is so; a failed expectation after `timeout`, which leaves room for a consumer group to form.
     package func eventually(
-        _ what: Comment, within timeout: Duration = .seconds(30), sourceLocation: SourceLocation = #_sourceLocation,
+        _ what: Comment, within timeout: Duration = .seconds(120), sourceLocation: SourceLocation = #_sourceLocation,
         _ condition: () async throws -> Bool
     ) async throws {
         try await TrionexTesting.eventually(what, within: timeout, sourceLocation: sourceLocation, condition)
@@ -117,7 +117,7 @@ package final class TestHost: Sendable {
 
 package enum TrionexTesting {
     package static func eventually(
-        _ what: Comment, within timeout: Duration = .seconds(30), sourceLocation: SourceLocation = #_sourceLocation,
+        _ what: Comment, within timeout: Duration = .seconds(120), sourceLocation: SourceLocation = #_sourceLocation,
         _ condition: () async throws -> Bool
     ) async throws {
         let deadline = ContinuousClock.now + timeout

@@ -115,19 +115,18 @@ package struct Assembly: Sendable {
     package var checks: [ReadinessCheck]
     /// The objects that callers name by a UUID: who names another organization's is a security event.
     package var owned: [OwnedObjects]
-    /// Listens in place of the server of endpoints: the gateway's door. It says the port once it listens.
-    package var server: (@Sendable (_ onListening: @escaping @Sendable (Int) -> Void) -> any Service)?
-    /// Further pages beside health, readiness and metrics, for operators; of a program that has an admin listener.
-    package var adminPages: (@Sendable (Router<EndpointContext>) -> Void)?
+    /// Answers what no endpoint does: the gateway's proxy.
+    package var fallback: (@Sendable (Request, EndpointContext) async throws -> Response)?
 
     package init(
         endpoints: [Endpoints], consumers: [Consumption] = [], workers: [any Service] = [], checks: [ReadinessCheck] = [],
-        owned: [OwnedObjects] = []
+        owned: [OwnedObjects] = [], fallback: (@Sendable (Request, EndpointContext) async throws -> Response)? = nil
     ) {
         self.endpoints = endpoints
         self.consumers = consumers
         self.workers = workers
         self.checks = checks
         self.owned = owned
+        self.fallback = fallback
     }
 }
