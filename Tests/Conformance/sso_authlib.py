@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Signing in with others, against an issuer that is none of ours: oidc-provider-mock, which is Authlib's server.
 
-    sso_authlib.py http://127.0.0.1:8080
+    sso_authlib.py http://127.0.0.1:8080 http://127.0.0.1:8025     the gateway, and where the mail sink shows what has arrived
 
 Needs the packages oidc-provider-mock, httpx and dnslib, and a platform that was started with
     TRIONEX_AUTH_SSO_PRIVATE_ISSUERS=true            the issuer is on this machine
@@ -13,7 +13,9 @@ import base64
 import hashlib
 import os
 import secrets
+import re
 import sys
+import time
 import warnings
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +25,7 @@ import httpx  # noqa: E402
 import oidc_provider_mock  # noqa: E402
 
 BASE = sys.argv[1].rstrip("/")
+MAIL = sys.argv[2].rstrip("/")
 MARK = secrets.token_hex(6)
 DOMAIN = f"corp-{MARK}.example"
 checks = 0
@@ -47,6 +50,19 @@ def register(email):
     )
     check(f"registered {email}", answer.status_code == 201, answer.text)
     return answer.json()
+
+
+def verify(email):
+    """Proves the address by the link in the letter that the mail sink has taken: nobody can link an identity before."""
+    for _ in range(100):
+        letters = httpx.get(f"{MAIL}/messages", params={"to": email}, timeout=30).json()
+        links = [re.search(r"email/verify\?token=([^\s&]+)", letter["body"]) for letter in letters]
+        proof = next((link.group(1) for link in links if link), None)
+        if proof:
+            answer = call("POST", "/api/v1/auth/email/verify", json={"token": proof, "password": f"a very good secret {MARK}"})
+            return check(f"verified {email}", answer.status_code == 200, answer.text)
+        time.sleep(0.2)
+    sys.exit(f"FAILED: no letter to {email} has come")
 
 
 class Issuer:
@@ -118,6 +134,7 @@ def linking(issuer):
     issuer.person("ada-elsewhere", email="ada@elsewhere.example", email_verified=True)
     query, _, _ = sign_in(issuer, connection, "ada-elsewhere")
     check("a stranger of no verified domain is refused", query.get("error") == ["sso-untrusted-email"], str(query))
+    verify(f"owner@{DOMAIN}")
     begun = call("POST", f"/api/v1/auth/sso/{connection['id']}/link", token, json={})
     check("linking begins", begun.status_code == 200, begun.text)
     browser = httpx.Client(timeout=30)
