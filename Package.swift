@@ -7,7 +7,10 @@ import PackageDescription
 // It is built by `service(...)` alone, so none can be given another as a dependency: they
 // meet in Contracts, over HTTP and over Kafka.
 let rooms: [[Target]] = [
-    service("Gateway", at: "Gateway"),
+    service(
+        "Gateway", at: "Gateway",
+        uses: ["Kafka", "CNghttp2", "CZlib", "CZstd", "CBrotli", .nioTLS, .nioSSL, .yaml, .coreMetrics, .arguments],
+        documents: ["BENCHMARKS.md", "Bench"], embeds: ["Hub"]),
     service(
         "Auth", uses: [.jwt, .cryptoExtras, "CArgon2", "CCrypt", "CFido2", "CQREncode"],
         testedWith: ["UsersService", "NotificationsService", "GatewayService"], documents: ["BENCHMARKS.md"]),
@@ -34,8 +37,8 @@ let rooms: [[Target]] = [
         "ServiceKit", exclude: ["Docs"],
         uses: [
             "Contracts", "Postgres", "Redis", "Kafka", "Messaging", .hummingbird, .hummingbirdCore, .httpClient, .jwt, .crypto,
-            .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .log, .metrics, .coreMetrics, .tracing, .lifecycle, .signals, .configuration,
-            .httpTypes,
+            .cryptoExtras, .nioCore, .nioPosix, .nioHTTP1, .nioFoundation, .log, .metrics, .coreMetrics, .tracing, .lifecycle, .signals,
+            .configuration, .httpTypes,
         ]),
     // The programs behind `make run`.
     shared(
@@ -62,6 +65,10 @@ let rooms: [[Target]] = [
         .systemLibrary(name: "CFido2", path: "Shared/System/CFido2", providers: [.apt(["libfido2-dev", "libcbor-dev"])]),
         .systemLibrary(name: "CQREncode", path: "Shared/System/CQREncode", providers: [.apt(["libqrencode-dev"])]),
         .systemLibrary(name: "CLibXML2", path: "Shared/System/CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
+        .systemLibrary(name: "CNghttp2", path: "Shared/System/CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "CZlib", path: "Shared/System/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", path: "Shared/System/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CBrotli", path: "Shared/System/CBrotli", pkgConfig: "libbrotlienc", providers: [.apt(["libbrotli-dev"])]),
         .systemLibrary(name: "CCurl", path: "Shared/System/CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     ],
 
@@ -124,16 +131,18 @@ extension [Target.Dependency] {
 
 /// `Services/<Name>`: the library `<Name>Service`, the executable `<name>` and the tests `<Name>ServiceTests`.
 /// `testedWith` names neighbours that its tests start beside it; the service itself never sees them.
-/// `documents` are those of its folder beside the README.
+/// `documents` are those of its folder beside the README; the files of the folders `embeds` become bytes of the program.
 func service(
     _ name: String, at path: String? = nil, uses: [Target.Dependency] = [], testedWith: [Target.Dependency] = [],
-    documents: [String] = []
+    documents: [String] = [], embeds: [String] = []
 ) -> [Target] {
     let path = path ?? "Services/\(name)"
     let library: Target.Dependency = .target(name: "\(name)Service")
     let exclude = ["Main", "README.md"] + (path.hasPrefix("Services/") ? ["openapi.json"] : []) + documents
     return [
-        .target(name: "\(name)Service", dependencies: .kit + uses, path: path, exclude: exclude, swiftSettings: .strict),
+        .target(
+            name: "\(name)Service", dependencies: .kit + uses, path: path, exclude: exclude,
+            resources: embeds.map { .embedInCode($0) }, swiftSettings: .strict),
         .executableTarget(name: name.lowercased(), dependencies: [library, "ServiceKit"], path: "\(path)/Main", swiftSettings: .strict),
     ] + tests("\(name)Service", of: [library] + uses + testedWith)
 }
@@ -183,8 +192,11 @@ extension Target.Dependency {
     static let nioFoundation = product(name: "NIOFoundationCompat", package: "swift-nio")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
+    static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
+    static let nioTLS = product(name: "NIOTLS", package: "swift-nio")
     static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let tracing = product(name: "Tracing", package: "swift-distributed-tracing")
+    static let yaml = product(name: "Yams", package: "Yams")
 }
 
 let package = Package(
@@ -195,6 +207,8 @@ let package = Package(
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),

@@ -21,11 +21,22 @@ package struct GatewaySettings: ServiceSettings {
         let idle: Duration
     }
 
+    struct Client: Sendable {
+        let headSeconds: Int
+        let bodySeconds: Int
+        let keepAliveSeconds: Int
+    }
+
     let limits: Limits
+    let client: Client
+    let edge: EdgeSettings
+    /// Event loops.
+    let loops: Int
     let upstream: Upstream
     let maxBodyBytes: Int
     let maxFileBytes: Int
-    let crossOrigin: CrossOrigin
+    /// Of web pages that may call.
+    let origins: [String]
     let trustedProxies: [Network]
     /// With `example.org`, requests to `acme.example.org` name the organization `acme`.
     let publicDomain: String?
@@ -70,9 +81,15 @@ package struct GatewaySettings: ServiceSettings {
             idle: .milliseconds(
                 reader.integer("UPSTREAM_IDLE_MILLISECONDS", default: 60_000, in: 10...3_600_000, "Time without a byte in either direction")
             ))
+        client = Client(
+            headSeconds: reader.integer("CLIENT_HEAD_SECONDS", default: 10, in: 1...300, "Time for the whole head of a request"),
+            bodySeconds: reader.integer("CLIENT_BODY_SECONDS", default: 30, in: 1...3_600, "Time between two pieces of a body"),
+            keepAliveSeconds: reader.integer("CLIENT_KEEP_ALIVE_SECONDS", default: 75, in: 1...3_600, "Time between two requests"))
+        edge = EdgeSettings(&reader)
+        loops = reader.integer("GATEWAY_LOOPS", default: 0, in: 0...256, "Event loops; 0 is one for each core")
         maxBodyBytes = reader.integer("MAX_BODY_BYTES", default: 10_485_760, in: 1_000...1_000_000_000, "Largest request body")
         maxFileBytes = reader.integer("MAX_FILE_BYTES", default: 5_368_709_120, in: 1_000...1_000_000_000_000, "Largest upload")
-        crossOrigin = CrossOrigin(origins: Self.origins(&reader))
+        origins = Self.origins(&reader)
         trustedProxies = Self.networks(&reader)
         publicDomain = reader.optionalText("PUBLIC_DOMAIN", "Domain whose subdomains name organizations")?.lowercased()
         documentsInterval = .milliseconds(

@@ -1,7 +1,6 @@
 package import Contracts
 import Foundation
 import Logging
-import NIOCore
 package import ServiceKit
 
 /// The only public door: it decides who may come in and how often; the services decide what is allowed.
@@ -15,37 +14,55 @@ package enum Gateway: Program {
 
     package static func assemble(_ settings: GatewaySettings, _ house: Foundations) throws -> Assembly {
         let logger = house.logger
-        let routing = RoutingTable.platform
-        let forwarder = Forwarder(addresses: house.settings.neighbours, settings: settings.upstream, logger: logger)
-        let documents = ServiceDocuments(
-            client: forwarder.client, addresses: house.settings.neighbours, routing: routing, interval: settings.documentsInterval,
-            logger: logger)
         let mayAsk = house.settings.serviceSecret != nil
         if !mayAsk {
             logger.notice(
                 "TRIONEX_SERVICE_SECRET is not set: X-Tenant-Slug and subdomains are not held against the token, and API keys go on to the services"
             )
         }
+        let defaults = GatewayDefaults(
+            settings, maximumHeader: house.settings.http.maxHeaderBytes)
+        let routing = RoutingState(defaults: defaults)
+        let groups = UpstreamGroups(try Upstreams.specs(house.settings.neighbours, routing.current.file))
+        let documents = ServiceDocuments(
+            addresses: house.settings.neighbours, routing: routing, interval: settings.documentsInterval, logger: logger)
         let reports = SecurityReports(neighbours: house.neighbours, logger: logger)
+        let log = AccessLog(logger)
+        let metrics = GatewayMetrics(plans: Array(routing.current.file.plans.plans.keys), groups: groups, log: log)
+        metrics.register()
+        let cache = ResponseCache(remote: ResponseCacheRemote(redis: house.redis, logger: logger))
+        let limits = LimitBook(redis: house.redis, logger: logger)
         let door = Door(
-            settings: settings, routing: routing,
-            identification: Identification(
-                verifier: house.verifier, apiKeys: mayAsk ? house.apiKeys : nil,
-                guesses: KeyGuesses(policy: settings.limits.badKeys, now: house.now)),
-            allowance: Allowance(limits: settings.limits, limiter: RateLimiter(redis: house.redis, now: house.now, logger: logger)),
-            agreement: TenantAgreement(
-                directory: mayAsk ? TenantDirectory(neighbours: house.neighbours, now: house.now) : nil, reports: reports, logger: logger),
-            documents: documents, forwarder: forwarder, pages: OwnPages(documents: documents), logger: logger)
-        return Assembly(
-            endpoints: [], workers: [forwarder, documents, reports],
+            settings: settings, verifier: house.verifier, revocations: house.revocations, apiKeys: mayAsk ? house.apiKeys : nil,
+            guesses: LimitGuesses(policy: settings.limits.badKeys),
+            agreement: mayAsk
+                ? TenantAgreement(
+                    directory: TenantDirectory(neighbours: house.neighbours, now: house.now), reports: reports, logger: logger) : nil,
+            routing: routing, groups: groups, limits: limits, cache: cache, pages: OwnPages(documents: documents),
+            log: log, metrics: metrics,            maximumHeader: house.settings.http.maxHeaderBytes, logger: logger)
+        let http = house.settings.http
+        var assembly = Assembly(
+            endpoints: [], workers: [
+                log, limits, documents, reports, cache, CachePurge(cache: cache, kafka: house.settings.kafka, logger: logger),
+                HealthChecks(groups: groups, logger: logger),
+            ],
             // The gateway is ready without them: it says 503 for each that is away, and serves the others.
-            checks: routing.services.map { service in
+            checks: RoutingTable.platform.services.map { service in
                 ReadinessCheck(service.rawValue, required: false) {
                     guard documents.answers(service) else {
                         throw DependencyFailure(service.rawValue, reason: "its document cannot be read")
                     }
                 }
-            },
-            fallback: { request, context in await door.respond(to: request, context) })
+            })
+        assembly.server = { onListening in
+            GatewayServer(
+                door,
+                settings: Listener.Settings(
+                    host: http.host, port: http.port, edge: settings.edge, trustedProxies: settings.trustedProxies,
+                    maximumConnections: http.maxConnections, headLimits: HeadLimits(bytes: http.maxHeaderBytes),
+                    idleSeconds: settings.client.keepAliveSeconds, drainSeconds: http.drainSeconds),
+                threads: settings.loops, logger: logger, counters: { _ in }, onListening: onListening)
+        }
+        return assembly
     }
 }

@@ -25,6 +25,14 @@ final class TenantDirectory: Sendable {
         self.now = now
     }
 
+    /// What was answered a short while ago; nil where users must be asked.
+    func known(slug text: String) -> OrganizationReference?? {
+        guard let slug = Slug(rawValue: text.lowercased()) else { return .some(nil) }
+        let now = now()
+        guard let entry = entries.withLock({ $0[slug.rawValue] }), entry.expires > now else { return nil }
+        return .some(entry.organization)
+    }
+
     /// Nil when there is no such organization. Throws `DependencyFailure` when users cannot be asked.
     func organization(slug text: String) async throws -> OrganizationReference? {
         guard let slug = Slug(rawValue: text.lowercased()) else { return nil }

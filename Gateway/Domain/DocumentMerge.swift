@@ -19,7 +19,7 @@ enum DocumentMerge {
                 routing.service(for: path.split(separator: "/").map(String.init)) == service
             }
             for (path, item) in routed { paths[path] = tag(rename(item, renamed), service) }
-            if !routed.isEmpty { tags.append(.object(["name": .string(service.rawValue)])) }
+            if !routed.isEmpty { tags.append(described(service, document)) }
         }
         return .object([
             "openapi": .string("3.1.0"),
@@ -29,6 +29,13 @@ enum DocumentMerge {
             "paths": .object(paths),
             "components": .object(["schemas": .object(schemas), "securitySchemes": .object(securitySchemes)]),
         ])
+    }
+
+    /// A service's operations go by its name, and by what its own document says that it does.
+    private static func described(_ service: ServiceName, _ document: JSONValue) -> JSONValue {
+        var tag: [String: JSONValue] = ["name": .string(service.rawValue)]
+        if case .string(let summary) = document.member("info").member("summary") { tag["description"] = .string(summary) }
+        return .object(tag)
     }
 
     private static func capitalized(_ service: ServiceName) -> String {

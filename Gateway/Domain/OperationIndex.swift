@@ -19,6 +19,15 @@ struct OperationIndex: Sendable {
 
     var count: Int { entries.count }
 
+    /// All that a document declares, in the order of their paths.
+    static func operations(_ document: JSONValue) -> [Operation] {
+        document.member("paths").members.sorted { $0.key < $1.key }.flatMap { template, item in
+            item.members.sorted { $0.key < $1.key }.filter { methods.contains($0.key) }.map { method, operation in
+                Operation(method: method.uppercased(), template: template, isPublic: operation.member("security") == .array([]))
+            }
+        }
+    }
+
     init(document: JSONValue) {
         var entries: [Entry] = []
         for (template, item) in document.member("paths").members {

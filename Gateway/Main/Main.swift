@@ -1,7 +1,15 @@
+import Foundation
 import GatewayService
 import ServiceKit
 
 @main
 struct Main {
-    static func main() async { await Launch.run(Gateway.self) }
+    static func main() async {
+        let arguments = Array(CommandLine.arguments.dropFirst()), environment = ProcessInfo.processInfo.environment
+        if let outcome = await CheckConfig.run(arguments, environment: environment) {
+            (outcome.exitCode == 0 ? FileHandle.standardOutput : .standardError).write(Data(outcome.text.utf8))
+            exit(outcome.exitCode)
+        }
+        await Launch.run(Gateway.self)
+    }
 }

@@ -3,11 +3,12 @@
 # installs them as root or through sudo without a password, and otherwise prints the command that does.
 set -euo pipefail
 
-# What each is for: servers for make run and make test; headers of the C libraries in Shared/System; zlib for HTTP
-# compression; setpriv (util-linux) to bind the life of a server to that of the program that started it.
+# What each is for: servers for make run and make test; headers of the C libraries in Shared/System; zlib, zstd
+# and brotli for HTTP compression; setpriv (util-linux) to bind the life of a server to that of the program that started it.
 packages=(
     postgresql redis-server
     libpq-dev libhiredis-dev librdkafka-dev libargon2-dev libcurl4-openssl-dev libxml2-dev zlib1g-dev
+    libnghttp2-dev libzstd-dev libbrotli-dev
     libfido2-dev libcbor-dev libqrencode-dev libcrypt-dev
     pkg-config util-linux
 )

@@ -3,93 +3,29 @@
 
     webauthn_chromium.py http://localhost:8080
 
-Needs the package websocket-client and a Chromium (apt install chromium; CHROMIUM names another). The page is reached by the name
+Needs the packages websocket-client and requests, and a Chromium (apt install chromium; CHROMIUM names another). The page is reached by the name
 localhost where the first argument is a loopback address: a browser gives keys to names only, over https or on localhost.
 """
 import base64
 import json
-import os
 import secrets
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
-import websocket
+from support.chromium import Chromium
+from support.platform import Checks
 
 parts = urlsplit(sys.argv[1].rstrip("/"))
 HOST = "localhost" if parts.hostname in ("127.0.0.1", "::1") else parts.hostname
 BASE = f"{parts.scheme}://{HOST}" + (f":{parts.port}" if parts.port else "")
 PAGE = BASE + "/api/v1/auth/passkey"
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TIMEOUT = 20
-checks = 0
+check = Checks()
 
 
-def check(what, condition, more=""):
-    global checks
-    checks += 1
-    if not condition:
-        sys.exit(f"FAILED: {what} {more}")
-    print(f"ok: {what}")
-
-
-class Browser:
-    """Chromium, spoken to over the DevTools protocol."""
-
-    def __init__(self):
-        self.profile = tempfile.mkdtemp(prefix="trionex-chromium-")
-        options = [
-            "--headless=new", "--remote-debugging-port=0", "--remote-allow-origins=*", f"--user-data-dir={self.profile}", "--no-first-run",
-            "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--no-proxy-server",
-        ]
-        if os.geteuid() == 0:
-            options.append("--no-sandbox")
-        self.process = subprocess.Popen([CHROMIUM, *options, "about:blank"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.sent = 0
-        self.events = []
-        port = self.wait("Chromium listens", self.port)
-        pages = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=TIMEOUT))
-        address = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
-        self.socket = websocket.create_connection(address, timeout=TIMEOUT)
-
-    def port(self):
-        try:
-            with open(os.path.join(self.profile, "DevToolsActivePort")) as file:
-                return int(file.readline())
-        except (FileNotFoundError, ValueError):
-            return None
-
-    def wait(self, what, condition):
-        end = time.monotonic() + TIMEOUT
-        while time.monotonic() < end:
-            value = condition()
-            if value:
-                return value
-            time.sleep(0.05)
-        sys.exit(f"FAILED: {what}: not within {TIMEOUT} s; the page says: {self.status() if hasattr(self, 'socket') else ''}")
-
-    def call(self, method, **parameters):
-        self.sent += 1
-        self.socket.send(json.dumps({"id": self.sent, "method": method, "params": parameters}))
-        while True:
-            message = json.loads(self.socket.recv())
-            if message.get("id") == self.sent:
-                if "error" in message:
-                    raise RuntimeError(f"{method}: {message['error']}")
-                return message["result"]
-            self.events.append(message)
-
-    def run(self, script):
-        result = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
-        if "exceptionDetails" in result:
-            raise RuntimeError(json.dumps(result["exceptionDetails"])[:500])
-        return result["result"].get("value")
-
+class Browser(Chromium):
     def open(self, address):
         self.call("Page.navigate", url=address)
         self.wait("the page is there", lambda: self.run("document.readyState") == "complete" and self.run("location.href") == address)
@@ -127,17 +63,6 @@ class Browser:
 
     def credentials(self, authenticator):
         return self.call("WebAuthn.getCredentials", authenticatorId=authenticator)["credentials"]
-
-    def close(self):
-        try:
-            self.call("Browser.close")
-        except Exception:  # It closes the connection, too.
-            pass
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        shutil.rmtree(self.profile, ignore_errors=True)
 
 
 def call(method, path, body=None, token=None):
@@ -291,8 +216,6 @@ def page_itself(browser):
     check("screen readers find a heading and named buttons", "heading" in names and all(b["name"]["value"] for b in buttons) and len(buttons) >= 2)
 
 
-if not CHROMIUM:
-    sys.exit("FAILED: no Chromium is installed")
 browser = Browser()
 try:
     browser.call("Page.enable")
@@ -304,4 +227,4 @@ try:
     attested(browser)
 finally:
     browser.close()
-print(f"{checks} checks passed")
+check.done()

@@ -155,27 +155,18 @@ struct APIKeyTests {
 
 @Suite("Wrong keys by address")
 struct KeyGuessTests {
-    private final class Clock: Sendable {
-        private let seconds = Mutex<TimeInterval>(1_768_473_000)
-        @Sendable func now() -> Date { Date(timeIntervalSince1970: seconds.withLock { $0 }) }
-        func advance(_ by: TimeInterval) { seconds.withLock { $0 += by } }
-    }
-
-    private func client(_ address: String) -> ClientAddress {
-        ClientAddress(peer: address, forwardedFor: nil, forwardedProto: nil, trusted: [])
-    }
-
     @Test("An address that has used them up waits until one is there again; its whole IPv6 network does")
     func window() throws {
-        let clock = Clock()
-        let guesses = KeyGuesses(policy: LimitPolicy(name: "bad-keys", quota: 3, window: 60), now: clock.now)
+        let guesses = LimitGuesses(policy: LimitPolicy(name: "bad-keys", quota: 3, window: 60))
+        let network = try #require(NetworkAddress("2001:db8::1")).limitSubject
+        #expect(network == NetworkAddress("2001:db8::2")?.limitSubject)
+        let start = 1_000 * Monotonic.second
         for _ in 0..<3 {
-            try guesses.admit(client("2001:db8::1"))
-            guesses.note(client("2001:db8::1"))
+            #expect(guesses.retryAfter(network, now: start) == nil)
+            guesses.note(network, now: start)
         }
-        #expect(throws: GatewayFailure.limited(policy: "bad-keys", retryAfter: 20)) { try guesses.admit(client("2001:db8::2")) }
-        try guesses.admit(client("2001:db8:1::1"))
-        clock.advance(21)
-        try guesses.admit(client("2001:db8::1"))
+        #expect(guesses.retryAfter(network, now: start) == 20)
+        #expect(guesses.retryAfter("another", now: start) == nil)
+        #expect(guesses.retryAfter(network, now: start + 21 * Monotonic.second) == nil)
     }
 }

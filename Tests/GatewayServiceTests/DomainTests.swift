@@ -130,21 +130,6 @@ struct DomainTests {
         #expect(Network(text) == nil)
     }
 
-    @Test("Addresses take turns; one that failed is passed over for a moment, but tried when it is the only one")
-    func rotation() {
-        let now = ContinuousClock.now
-        var rotation = UpstreamRotation(["a", "b"])
-        #expect(rotation.candidates(at: now) == ["a", "b"])
-        #expect(rotation.candidates(at: now) == ["b", "a"])
-        rotation.failed("a", at: now)
-        #expect(rotation.candidates(at: now) == ["b", "a"])
-        #expect(rotation.candidates(at: now) == ["b", "a"])
-        #expect(rotation.candidates(at: now + UpstreamRotation.coolDown) == ["a", "b"])
-        var single = UpstreamRotation(["a"])
-        single.failed("a", at: now)
-        #expect(single.candidates(at: now) == ["a"])
-    }
-
     @Test("An organization is named by the header, and by the label before the public domain")
     func named() {
         #expect(TenantAgreement.named(header: "acme", host: "localhost:8080", domain: nil) == ["acme"])

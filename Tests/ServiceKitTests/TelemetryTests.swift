@@ -65,6 +65,37 @@ struct TelemetryTests {
         #expect(metrics.render().split(separator: "\n").count <= 2_001)
     }
 
+    @Test("what is counted elsewhere stands on the page with the rest, one series for equal labels, until nobody tells of it any more")
+    func collectors() {
+        let metrics = Prometheus()
+        metrics.makeTimer(label: "call_seconds", dimensions: [("route", "own")]).recordNanoseconds(3_000_000)
+        let counts = (0..<14).map { $0 == 0 ? 2 : $0 == 13 ? 1 : 0 }
+        for label in ["told", "told", "other \"\n"] {
+            metrics.register {
+                [
+                    MetricFamily("call_seconds", .histogram, [([("route", label)], .histogram(counts: counts, sum: 1.5))]),
+                    MetricFamily("open", .gauge, [([], .number(2))]),
+                ]
+            }
+        }
+        let isGone = Atomic(false)
+        metrics.register { isGone.load(ordering: .relaxed) ? nil : [MetricFamily("open", .gauge, [([], .number(10))])] }
+        let page = metrics.render()
+        #expect(page.components(separatedBy: "# TYPE call_seconds histogram").count == 2)
+        #expect(page.contains("call_seconds_count{route=\"own\"} 1\n"))
+        #expect(page.contains("call_seconds_bucket{route=\"told\",le=\"0.001\"} 4\n"))
+        #expect(page.contains("call_seconds_bucket{route=\"told\",le=\"10\"} 4\n"))
+        #expect(page.contains("call_seconds_bucket{route=\"told\",le=\"+Inf\"} 6\n"))
+        #expect(page.contains("call_seconds_sum{route=\"told\"} 3.0\ncall_seconds_count{route=\"told\"} 6\n"))
+        #expect(page.contains("call_seconds_count{route=\"other \\\"\\n\"} 3\n"))
+        #expect(page.contains("# TYPE open gauge\nopen 16\n"))
+        isGone.store(true, ordering: .relaxed)
+        #expect(metrics.render().contains("open 6\n"))
+        #expect(metrics.render().contains("open 6\n"))
+        metrics.register { [MetricFamily("many", .counter, (0..<5_000).map { ([("id", "\($0)")], .number(1)) })] }
+        #expect(metrics.render().split(separator: "\n").count(where: { $0.hasPrefix("many{") }) == Prometheus.maximumSeries)
+    }
+
     @Test(
         "a traceparent that is not as the recommendation has it is refused",
         arguments: [

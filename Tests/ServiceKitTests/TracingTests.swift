@@ -48,8 +48,14 @@ struct TracingTests {
             span.attributes["http.route"] = "/x"
             exporter.withSpan("inner", context: span.context) { _ in }
         }
+        let measured = try #require(TraceParent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba90fff-01"))
+        let unsampled = TraceParent(traceID: measured.traceID, spanID: measured.spanID, sampled: false)
+        for trace in [measured, unsampled] {
+            exporter.record(
+                "measured elsewhere", .server, trace, parentID: "00f067aa0ba902b7", start: 17, end: 42, attributes: [:], failed: true)
+        }
         try await TrionexTesting.eventually("the spans arrive") {
-            collector.bodies.flatMap { Self.spans($0) }.count == 2
+            collector.bodies.flatMap { Self.spans($0) }.count == 3
         }
         let spans = collector.bodies.flatMap { Self.spans($0) }
         let outer = try #require(spans.first { $0["name"].string == "outer" })
@@ -57,6 +63,9 @@ struct TracingTests {
         #expect(outer["traceId"].string == "4bf92f3577b34da6a3ce929d0e0e4736" && outer["parentSpanId"].string == "00f067aa0ba902b7")
         #expect(inner["traceId"] == outer["traceId"] && inner["parentSpanId"] == outer["spanId"])
         #expect(outer["kind"].int == 2 && outer["attributes"][0]["key"].string == "http.route")
+        let told = try #require(spans.first { $0["name"].string == "measured elsewhere" })
+        #expect(told["spanId"].string == measured.spanID && told["parentSpanId"] == outer["parentSpanId"])
+        #expect(told["startTimeUnixNano"].string == "17" && told["endTimeUnixNano"].string == "42" && told["status"]["code"].int == 2)
         let resource = collector.bodies[0]["resourceSpans"][0]["resource"]["attributes"][0]
         #expect(resource["value"]["stringValue"].string == "content")
     }

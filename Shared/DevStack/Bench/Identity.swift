@@ -63,9 +63,7 @@ struct IdentityFigures {
     // MARK: - Tokens
 
     private func tokens() async throws {
-        let figures = try await TokenFigures.measure(for: .seconds(seconds))
-        row("token verification in one task, cached", String(format: "%.0fk/s", figures.cached / 1000))
-        row("token verification in one task, not cached", String(format: "%.1fk/s", figures.uncached / 1000))
+        try await TokenFigures.rows(for: .seconds(seconds), row)
         row(
             "RSA-2048 verification alone by `openssl speed`, one core",
             String(format: "%.1fk/s", try await OpenSSL.verificationsPerSecond() / 1000))

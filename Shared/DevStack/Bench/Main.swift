@@ -24,15 +24,19 @@ struct Bench: AsyncParsableCommand {
     @Option(help: "Rounds; the median is shown.")
     var rounds = 3
 
-    @Option(help: ArgumentHelp("Only one part: platform or identity.", valueName: "part"))
+    @Option(help: ArgumentHelp("Only one part: platform, identity, or tokens, which needs no platform.", valueName: "part"))
     var part: Part?
 
     enum Part: String, ExpressibleByArgument {
-        case platform, identity
+        case platform, identity, tokens
     }
 
     func run() async throws {
         Swift.print("\n| what | figure |\n|---|---|")
+        if part == .tokens {
+            try await TokenFigures.rows(for: .seconds(seconds), row)
+            return
+        }
         memory("idle")
         if part != .identity { try await platform() }
         if part != .platform {

@@ -115,35 +115,8 @@ package struct AccessClaims: JWTPayload, Equatable {
         scope = nil
     }
 
-    /// Times and audience are checked by `TokenVerifier`, which has the clock.
+    /// `TokenVerifier` reads tokens without this, and checks all of it.
     package func verify(using algorithm: some JWTAlgorithm) async throws {
         guard iss == Self.issuer else { throw AccessFailure.badToken }
-    }
-
-    /// The caller these claims describe.
-    func caller() throws(AccessFailure) -> Caller {
-        switch aud {
-        case Self.audience:
-            guard let org else { throw .badToken }
-            return Caller(
-                try principal(), tenant: org, roles: roles, permissions: PermissionSet(permissions), session: sid, plan: plan,
-                methods: amr ?? [], authenticatedAt: authTime.map { Date(timeIntervalSince1970: TimeInterval($0)) },
-                issuedAt: Date(timeIntervalSince1970: TimeInterval(iat)), impersonator: act?.sub, client: clientID)
-        case Self.internalAudience:
-            guard sub.hasPrefix("service:") else { throw .badToken }
-            return Caller.service(ServiceName(rawValue: String(sub.dropFirst(8))), for: .platform)
-        default: throw .badToken
-        }
-    }
-
-    /// A key's token says its key, a client's own is about the client; everything else is a person with a session.
-    private func principal() throws(AccessFailure) -> Caller.Principal {
-        if let key {
-            guard let owner = UserID(sub) else { throw .badToken }
-            return .apiKey(key, owner: owner)
-        }
-        if let clientID, sub == clientID.description { return .client(clientID) }
-        guard let user = UserID(sub), sid != nil else { throw .badToken }
-        return .person(user)
     }
 }

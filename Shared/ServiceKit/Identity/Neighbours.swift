@@ -1,4 +1,4 @@
-import AsyncHTTPClient
+package import AsyncHTTPClient
 package import Contracts
 package import Foundation
 package import HTTPTypes
@@ -160,8 +160,8 @@ struct HTTPHeadersInjector: Injector {
 }
 
 /// The client for calls inside the platform. A neighbour that is not there is said so at once: trying again is the caller's business.
-enum InternalHTTP {
-    static let client: HTTPClient = {
+package enum InternalHTTP {
+    package static let client: HTTPClient = {
         var configuration = HTTPClient.Configuration()
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.timeout.connect = .seconds(2)

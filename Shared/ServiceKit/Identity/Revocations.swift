@@ -107,6 +107,10 @@ package final class Revocations: Service {
     private let now: @Sendable () -> Date
     private let logger: Logger
     private let state = Mutex(State())
+    private let additions = Atomic(0)
+
+    /// Moves whenever a new ending has become known. Whoever was not among them while it stood where it stands is not among them now.
+    package var generation: Int { additions.load(ordering: .acquiring) }
 
     package init(redis: Redis, now: @escaping @Sendable () -> Date = { Date() }, logger: Logger) {
         self.redis = redis
@@ -249,13 +253,16 @@ package final class Revocations: Service {
     private func add(_ endings: [(Revoked, Ending)]) {
         let seconds = Int(now().timeIntervalSince1970)
         state.withLock { state in
+            var isNew = false
             for (subject, ending) in endings where ending.expires > seconds {
                 let known = state.ended[subject]
                 // A clock that is far ahead must not end what has not been signed yet.
-                state.ended[subject] = Ending(
-                    second: max(min(ending.second, seconds + Self.clockLeeway), known?.second ?? 0),
-                    expires: max(ending.expires, known?.expires ?? 0))
+                let second = max(min(ending.second, seconds + Self.clockLeeway), known?.second ?? 0)
+                state.ended[subject] = Ending(second: second, expires: max(ending.expires, known?.expires ?? 0))
+                if second != known?.second { isNew = true }
             }
+            // Within the lock: whoever reads the new number also finds what is new.
+            if isNew { additions.add(1, ordering: .releasing) }
         }
     }
 

@@ -27,15 +27,4 @@ enum HTTPServer {
             onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) },
             logger: quiet)
     }
-
-    /// Sends every path and method that is not declared to one responder.
-    static func add(
-        _ fallback: @escaping @Sendable (Request, EndpointContext) async throws -> Response, to router: Router<EndpointContext>
-    ) {
-        let methods: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete, .options]
-        for method in methods {
-            router.on("**", method: method, use: fallback)
-            router.on("/", method: method, use: fallback)
-        }
-    }
 }

@@ -23,6 +23,9 @@ package enum Telemetry {
 
     private static let exporters = Mutex<TraceExporter?>(nil)
 
+    /// The exporter of this process, once a program has been put together.
+    package static var spans: TraceExporter? { exporters.withLock { $0 } }
+
     /// One exporter a process; in tests, where several programs share one, the first serves all.
     static func exporter(for service: ServiceName, endpoint: String?, logger: Logger) -> TraceExporter {
         exporters.withLock { known in

@@ -115,18 +115,19 @@ package struct Assembly: Sendable {
     package var checks: [ReadinessCheck]
     /// The objects that callers name by a UUID: who names another organization's is a security event.
     package var owned: [OwnedObjects]
-    /// Answers what no endpoint does: the gateway's proxy.
-    package var fallback: (@Sendable (Request, EndpointContext) async throws -> Response)?
+    /// Listens in place of the server of endpoints: the gateway's door. It says the port once it listens.
+    package var server: (@Sendable (_ onListening: @escaping @Sendable (Int) -> Void) -> any Service)?
+    /// Further pages beside health, readiness and metrics, for operators; of a program that has an admin listener.
+    package var adminPages: (@Sendable (Router<EndpointContext>) -> Void)?
 
     package init(
         endpoints: [Endpoints], consumers: [Consumption] = [], workers: [any Service] = [], checks: [ReadinessCheck] = [],
-        owned: [OwnedObjects] = [], fallback: (@Sendable (Request, EndpointContext) async throws -> Response)? = nil
+        owned: [OwnedObjects] = []
     ) {
         self.endpoints = endpoints
         self.consumers = consumers
         self.workers = workers
         self.checks = checks
         self.owned = owned
-        self.fallback = fallback
     }
 }

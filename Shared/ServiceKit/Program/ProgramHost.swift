@@ -26,6 +26,8 @@ package final class ProgramHost: Sendable {
     /// Every wrong setting at once, in sentences.
     package struct SettingsRefused: Error {
         package let problems: [String]
+
+        package init(problems: [String]) { self.problems = problems }
     }
 
     /// The settings that a program takes, for `--help`.
@@ -115,18 +117,22 @@ package final class ProgramHost: Sendable {
         if let adminPort = read.adminPort {
             let admin = Router(context: EndpointContext.self)
             operations.add(to: admin)
+            assembly.adminPages?(admin)
             services.append(
                 HTTPServer.application(
                     admin, host: common.http.host, port: adminPort, settings: common.http, logger: log, onRunning: { _ in }))
         } else {
             operations.add(to: router)
         }
-        if let fallback = assembly.fallback { HTTPServer.add(fallback, to: router) }
         let bound = bound
-        services.append(
-            HTTPServer.application(router, host: common.http.host, port: common.http.port, settings: common.http, logger: log) { port in
-                bound.set(port)
-            })
+        if let server = assembly.server {
+            services.append(server { bound.set($0) })
+        } else {
+            services.append(
+                HTTPServer.application(router, host: common.http.host, port: common.http.port, settings: common.http, logger: log) { port in
+                    bound.set(port)
+                })
+        }
         self.services = services.map(NamedService.init)
     }
 

@@ -15,8 +15,9 @@ package struct JSONLog: LogHandler {
     package var logLevel: Logger.Level
     package var metadata: Logger.Metadata = [:]
     package var metadataProvider: Logger.MetadataProvider?
-    let service: String
-    let write: @Sendable (String) -> Void
+    package let service: String
+    /// Nil: standard output.
+    private let sink: (@Sendable (String) -> Void)?
 
     static let fields: Set<String> = [
         "requestId", "userId", "action", "ip", "userAgent", "duration", "statusCode", "tenantId", "traceId",
@@ -25,11 +26,11 @@ package struct JSONLog: LogHandler {
     static let secretNames = ["password", "secret", "token", "authorization", "cookie", "apikey", "api_key", "credential"]
 
     package init(
-        service: String, level: Logger.Level, write: @escaping @Sendable (String) -> Void = { JSONLog.standardOutput($0) }
+        service: String, level: Logger.Level, write: (@Sendable (String) -> Void)? = nil
     ) {
         self.service = service
         logLevel = level
-        self.write = write
+        sink = write
     }
 
     package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -41,7 +42,14 @@ package struct JSONLog: LogHandler {
         var merged = metadata
         if let provided = metadataProvider?.get() { merged.merge(provided) { _, new in new } }
         if let own = event.metadata { merged.merge(own) { _, new in new } }
-        write(line(level: event.level, message: "\(event.message)", metadata: merged, at: Date()))
+        let line = line(level: event.level, message: "\(event.message)", metadata: merged, at: Date())
+        if let sink { sink(line) } else { Self.standardOutput(line) }
+    }
+
+    /// Writes lines that are whole already, each with its end: those of a program that makes very many of them.
+    package func write(lines: UnsafeRawBufferPointer) {
+        guard let sink else { return Self.standardOutput(bytes: lines) }
+        for line in lines.split(separator: UInt8(ascii: "\n")) { sink(String(decoding: line, as: UTF8.self)) }
     }
 
     func line(level: Logger.Level, message: String, metadata: Logger.Metadata, at time: Date) -> String {
@@ -87,13 +95,17 @@ package struct JSONLog: LogHandler {
 
     /// One write a line, so that lines of several threads never mix.
     package static func standardOutput(_ line: String) {
-        let bytes = Array((line + "\n").utf8)
+        Array((line + "\n").utf8).withUnsafeBytes { standardOutput(bytes: $0) }
+    }
+
+    private static func standardOutput(bytes: UnsafeRawBufferPointer) {
         lock.withLock { _ in
-            var offset = 0
-            while offset < bytes.count {
-                let written = bytes.withUnsafeBytes { Glibc.write(1, $0.baseAddress! + offset, bytes.count - offset) }
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let written = Glibc.write(1, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                if written < 0, errno == EINTR { continue }
                 if written <= 0 { return }
-                offset += written
+                rest = rest.dropFirst(written)
             }
         }
     }

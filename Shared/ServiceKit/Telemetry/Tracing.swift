@@ -108,6 +108,20 @@ package final class TraceExporter: Tracer, Service {
         if let parent = context.traceParent { injector.inject(parent.text, forKey: "traceparent", into: &carrier) }
     }
 
+    /// Whether there is anywhere to send spans to.
+    package var isExporting: Bool { endpoint != nil }
+
+    /// Takes a span that somebody else has measured, under ids of its own. Times are nanoseconds since 1970.
+    package func record(
+        _ name: String, _ kind: SpanKind, _ trace: TraceParent, parentID: String?, start: UInt64, end: UInt64,
+        attributes: SpanAttributes, failed: Bool
+    ) {
+        guard endpoint != nil, trace.sampled else { return }
+        enqueue(
+            RecordedSpan.Finished(
+                name: name, kind: kind, trace: trace, parentID: parentID, start: start, end: end, attributes: attributes, failed: failed))
+    }
+
     private func enqueue(_ span: RecordedSpan.Finished) {
         queue.withLock { if $0.count < Self.queueLimit { $0.append(span) } }
     }

@@ -1,0 +1,487 @@
+import Contracts
+import NIOCore
+
+/// One client's HTTP/1.1 connection, on bytes: reads heads, takes the framing off bodies, writes answers, one exchange at a time
+/// in the order of the requests (RFC 9112).
+final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, ClientSide, Drainable, Timed {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// Bytes of further requests that are read while one is being answered; then the client has to wait.
+    static let maximumAhead = 65_536
+    /// Bytes of a body that nobody wants which are read to keep the connection.
+    static let maximumDiscarded = 65_536
+    /// For how long a refused client's bytes are read and thrown away, so that it sees the answer and not a broken connection.
+    static let lingering = 2 * Monotonic.second
+    /// Bodies up to this go into one write with their head.
+    static let joined = 16_384
+
+    private enum State {
+        /// Between requests, or within a head.
+        case head
+        /// A request is being answered; its body may still be coming.
+        case exchange
+        /// After 101: bytes without framing.
+        case tunnel
+        /// The last answer is sent; what still comes is thrown away.
+        case lingering
+        case closed
+    }
+
+    let connection: ConnectionFacts
+    private let loop: Loop
+    private var context: ChannelHandlerContext?
+    private var state = State.head
+    private var request: RequestHead?
+    private var exchange: Exchange?
+    private var reader = BodyReader(.none)
+    private var hasBodyEnded = true
+    private var pending: ByteBuffer?
+    private var isReadHeld = false
+    private var isProcessing = false
+    /// Whether the client has said that it sends nothing more.
+    private var hasInputEnded = false
+    private var isDraining = false
+    /// Whether the connection ends with the answer that is being written.
+    private var closesAfter = false
+    private var owesContinue = false
+    private var discarded = 0
+    // The answer.
+    private var isHeadPending = false
+    private var isChunkedAnswer = false
+    private var hasAnswerEnded = true
+
+    private(set) var deadline = UInt64.max
+    var timedIndex = -1
+
+    init(_ loop: Loop, _ connection: ConnectionFacts) {
+        self.loop = loop
+        self.connection = connection
+    }
+
+    // MARK: The channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        loop.opened(self)
+        deadline = Monotonic.now() &+ loop.door.times.head
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        loop.closed(self)
+        gone()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if mayRead { context.read() } else { isReadHeld = true }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = unwrapInboundIn(data)
+        if pending == nil { pending = bytes } else { pending?.writeBuffer(&bytes) }
+        process()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        exchange?.bodyFlush()
+        context.fireChannelReadComplete()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { exchange?.clientWritable() }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed = event { inputEnded() }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        gone()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    private func gone() {
+        guard state != .closed else { return }
+        state = .closed
+        deadline = .max
+        giveHeadBack()
+        pending = nil
+        let exchange = exchange
+        self.exchange = nil
+        exchange?.clientGone()
+    }
+
+    /// A client that closes its half after the request still gets its answer (RFC 9112, section 9.6 leaves it to us).
+    private func inputEnded() {
+        hasInputEnded = true
+        closesAfter = true
+        switch state {
+        case .head, .lingering: close()
+        case .exchange:
+            if !hasBodyEnded, pending == nil { abortExchange() }
+        case .tunnel: exchange?.tunnelEnded()
+        case .closed: break
+        }
+    }
+
+    private func close() {
+        deadline = .max
+        context?.close(promise: nil)
+    }
+
+    func deadlinePassed(_ now: UInt64) {
+        deadline = .max
+        switch state {
+        case .head where request != nil || pending != nil:
+            // A head that takes for ever is told so; between requests nothing is owed.
+            refuse(.requestTimeout)
+        case .exchange: exchange?.bodyTimedOut()
+        case .head, .tunnel, .lingering: close()
+        case .closed: break
+        }
+    }
+
+    /// The program ends: the answer that is under way is the last.
+    func drain() {
+        isDraining = true
+        closesAfter = true
+        if state == .head, request == nil, pending == nil { close() }
+    }
+
+    // MARK: Reading
+
+    private var mayRead: Bool {
+        switch state {
+        case .head, .lingering: true
+        case .closed: false
+        case .tunnel: pending == nil
+        case .exchange:
+            if hasBodyEnded || exchange == nil { (pending?.readableBytes ?? 0) < Self.maximumAhead } else { pending == nil }
+        }
+    }
+
+    private func readOn() {
+        guard isReadHeld, mayRead, let context else { return }
+        isReadHeld = false
+        context.read()
+    }
+
+    private func process() {
+        guard !isProcessing else { return }
+        isProcessing = true
+        while var bytes = pending, takes(&bytes) {}
+        isProcessing = false
+        readOn()
+    }
+
+    /// Takes what it can; false when nothing more can be done with what is there.
+    private func takes(_ bytes: inout ByteBuffer) -> Bool {
+        pending = nil
+        switch state {
+        case .head: return readHead(&bytes)
+        case .exchange: return hasBodyEnded ? keep(bytes) : readBody(&bytes)
+        case .tunnel:
+            guard let exchange, exchange.wantsBody else { return keep(bytes) }
+            exchange.body(bytes)
+            return pending != nil
+        case .lingering:
+            discarded += bytes.readableBytes
+            if discarded > Self.maximumDiscarded * 16 { close() }
+            return false
+        case .closed: return false
+        }
+    }
+
+    private func keep(_ bytes: ByteBuffer) -> Bool {
+        if bytes.readableBytes > 0 { pending = bytes }
+        return false
+    }
+
+    private func readHead(_ bytes: inout ByteBuffer) -> Bool {
+        let head: RequestHead
+        if let begun = request {
+            head = begun
+        } else {
+            // An empty line before a request is forgiven, as RFC 9112, section 2.2 asks.
+            if bytes.getInteger(at: bytes.readerIndex, as: UInt16.self) == 0x0D0A { bytes.moveReaderIndex(forwardBy: 2) }
+            guard bytes.readableBytes > 0 else { return false }
+            head = loop.requestHead()
+            request = head
+            deadline = Monotonic.now() &+ loop.door.times.head
+        }
+        do throws(HeadRefusal) {
+            guard try head.parse(&bytes) else { return keep(bytes) }
+        } catch {
+            refuse(GatewayFailure(error))
+            return false
+        }
+        request = nil
+        if bytes.readableBytes > 0 { pending = bytes }
+        begin(head)
+        return pending != nil
+    }
+
+    private func begin(_ head: RequestHead) {
+        state = .exchange
+        deadline = .max
+        let framing = head.framing
+        reader = BodyReader(framing)
+        hasBodyEnded = framing == .none
+        closesAfter = closesAfter || !head.keepsAlive || isDraining
+        owesContinue = head.expectsContinue && !hasBodyEnded
+        discarded = 0
+        hasAnswerEnded = false
+        isHeadPending = false
+        let exchange = loop.exchange(for: self)
+        self.exchange = exchange
+        exchange.begin(head)
+    }
+
+    private func readBody(_ bytes: inout ByteBuffer) -> Bool {
+        guard let exchange else { return discard(&bytes) }
+        guard exchange.wantsBody else { return keep(bytes) }
+        deadline = Monotonic.now() &+ loop.door.times.bodyIdle
+        switch reader.next(&bytes) {
+        case .data(let data):
+            if bytes.readableBytes > 0 { pending = bytes }
+            let isComplete = reader.isComplete
+            exchange.body(data)
+            if isComplete, state == .exchange, self.exchange === exchange, !hasBodyEnded {
+                hasBodyEnded = true
+                deadline = .max
+                exchange.bodyEnd(trailers: nil)
+            }
+        case .end(let trailers):
+            if bytes.readableBytes > 0 { pending = bytes }
+            hasBodyEnded = true
+            deadline = .max
+            exchange.bodyEnd(trailers: trailers)
+        case .more:
+            if hasInputEnded { abortExchange() }
+            return keep(bytes)
+        case .malformed:
+            closesAfter = true
+            hasBodyEnded = true
+            exchange.bodyMalformed()
+            return false
+        }
+        return pending != nil
+    }
+
+    /// What is left of a body after its answer.
+    private func discard(_ bytes: inout ByteBuffer) -> Bool {
+        while true {
+            switch reader.next(&bytes) {
+            case .data(let data):
+                discarded += data.readableBytes
+                if discarded > Self.maximumDiscarded {
+                    linger()
+                    return false
+                }
+                if bytes.readableBytes == 0, !reader.isComplete { return false }
+            case .end:
+                hasBodyEnded = true
+                if bytes.readableBytes > 0 { pending = bytes }
+                next()
+                return pending != nil
+            case .more: return keep(bytes)
+            case .malformed:
+                linger()
+                return false
+            }
+        }
+    }
+
+    /// The client went away within its own request.
+    private func abortExchange() {
+        let exchange = exchange
+        self.exchange = nil
+        exchange?.clientGone()
+        close()
+    }
+
+    private func giveHeadBack() {
+        if let request { loop.giveBack(request) }
+        request = nil
+    }
+
+    /// What cannot be read is answered without an exchange, and is the last of the connection.
+    private func refuse(_ failure: GatewayFailure) {
+        giveHeadBack()
+        state = .exchange
+        hasBodyEnded = true
+        closesAfter = true
+        hasAnswerEnded = false
+        let exchange = loop.exchange(for: self)
+        self.exchange = exchange
+        exchange.refuse(unread: failure)
+    }
+
+    // MARK: Writing (`ClientSide`)
+
+    var out: ByteBuffer {
+        get { loop.out }
+        _modify { yield &loop.out }
+    }
+
+    var isWritable: Bool { context?.channel.isWritable ?? false }
+
+    func sendInterim(_ status: Int) {
+        loop.out.writeStaticString("\r\n")
+        write(loop.out)
+        context?.flush()
+    }
+
+    func sendHead(_ status: Int, length: Int?, hasBody: Bool) {
+        isChunkedAnswer = false
+        // The rest of a body that nobody reads stands in the way of the next request; a client that still waits to be asked has none.
+        if !hasBodyEnded, owesContinue { closesAfter = true }
+        if let length {
+            loop.out.writeStaticString("Content-Length: ")
+            loop.out.writeDecimal(length)
+            loop.out.writeStaticString("\r\n")
+        } else if hasBody {
+            if exchange?.isHTTP10 == true {
+                closesAfter = true
+            } else {
+                isChunkedAnswer = true
+                loop.out.writeStaticString("Transfer-Encoding: chunked\r\n")
+            }
+        }
+        if status == 101 {
+            loop.out.writeStaticString("Connection: Upgrade\r\n")
+        } else if closesAfter {
+            loop.out.writeStaticString("Connection: close\r\n")
+        } else if exchange?.isHTTP10 == true {
+            loop.out.writeStaticString("Connection: keep-alive\r\n")
+        }
+        loop.out.writeStaticString("\r\n")
+        isHeadPending = true
+    }
+
+    func sendBody(_ bytes: ByteBuffer) {
+        let count = bytes.readableBytes
+        guard count > 0 else { return }
+        if isChunkedAnswer {
+            if !isHeadPending { loop.out.clear() }
+            loop.out.writeHexadecimal(count)
+            loop.out.writeStaticString("\r\n")
+            isHeadPending = true
+        }
+        if isHeadPending, count <= Self.joined {
+            loop.out.writeImmutableBuffer(bytes)
+            if isChunkedAnswer {
+                loop.out.writeStaticString("\r\n")
+                writePendingHead()
+            }
+            return
+        }
+        writePendingHead()
+        write(bytes)
+        if isChunkedAnswer { write(loop.lineEnd) }
+    }
+
+    func sendEnd(trailers: ByteBuffer?) {
+        if isChunkedAnswer {
+            if !isHeadPending { loop.out.clear() }
+            loop.out.writeStaticString("0\r\n")
+            if let trailers { loop.out.writeImmutableBuffer(trailers) }
+            loop.out.writeStaticString("\r\n")
+            isHeadPending = true
+        }
+        writePendingHead()
+        hasAnswerEnded = true
+        exchange = nil
+        // After this the connection may be gone.
+        context?.flush()
+        guard state == .exchange else { return }
+        if closesAfter {
+            linger()
+        } else if hasBodyEnded {
+            next()
+        }
+        readOn()
+        process()
+    }
+
+    func flush() {
+        writePendingHead()
+        context?.flush()
+    }
+
+    func readMore() {
+        if owesContinue {
+            owesContinue = false
+            loop.out.clear()
+            loop.out.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
+            write(loop.out)
+            context?.flush()
+        }
+        if state == .exchange, !hasBodyEnded { deadline = Monotonic.now() &+ loop.door.times.bodyIdle }
+        guard !isProcessing else { return }
+        process()
+        // Nothing else will flush what was just passed on.
+        exchange?.bodyFlush()
+    }
+
+    func abort() {
+        exchange = nil
+        close()
+    }
+
+    func switchProtocols() -> Bool {
+        guard state == .exchange, hasBodyEnded else { return false }
+        writePendingHead()
+        context?.flush()
+        guard state == .exchange else { return false }
+        state = .tunnel
+        return true
+    }
+
+    private func writePendingHead() {
+        guard isHeadPending else { return }
+        isHeadPending = false
+        write(loop.out)
+    }
+
+    private func write(_ bytes: ByteBuffer) { context?.write(wrapOutboundOut(bytes), promise: nil) }
+
+    /// The answer is sent: on to the next request.
+    private func next() {
+        guard state == .exchange else { return }
+        if closesAfter || isDraining {
+            linger()
+            return
+        }
+        state = .head
+        deadline = Monotonic.now() &+ loop.door.times.keepAlive
+    }
+
+    /// Says that nothing more will come once all is written, and reads on for a moment: closing at once with bytes unread would
+    /// reset the connection, and the answer with it (RFC 9112, section 9.6).
+    private func linger() {
+        guard state != .lingering, state != .closed, let context else { return }
+        state = .lingering
+        pending = nil
+        deadline = Monotonic.now() &+ loop.door.times.bodyIdle
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenComplete { [weak self] result in self?.wrote(result) }
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
+    }
+
+    private func wrote(_ result: Result<Void, any Error>) {
+        guard state == .lingering, let context else { return }
+        guard case .success = result, !hasInputEnded, !connection.isEncrypted else {
+            close()
+            return
+        }
+        deadline = Monotonic.now() &+ Self.lingering
+        context.close(mode: .output, promise: nil)
+    }
+}

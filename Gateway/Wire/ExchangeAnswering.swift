@@ -1,0 +1,454 @@
+import Contracts
+import Foundation
+import HTTPTypes
+import NIOCore
+import ServiceKit
+
+/// Back to the client: the service's answer, or one of the gateway's own.
+extension Exchange {
+    // MARK: From the service
+
+    func answerInterim(_ head: ResponseHead) {
+        // 100 was said to the client when its body was wanted; HTTP/1.0 knows none of the others.
+        guard head.status != 100, phase == .forwarding, !isHTTP10, let client else { return }
+        client.out.clear()
+        client.out.writeStatusLine(head.status)
+        head.writeFields(to: &client.out)
+        client.sendInterim(head.status)
+    }
+
+    func answerHead(_ head: ResponseHead, _ framing: BodyFraming, from connection: UpstreamConnection) {
+        guard phase == .forwarding, upstream === connection, let client, let route else { return }
+        if fill != nil, answerFromFill(head, framing) { return }
+        phase = .answering
+        status = head.status
+        answeredAt = Monotonic.now()
+        noteCaching(head, route)
+        deadline = answeredAt &+ route.times.idle
+        limitTotal(route)
+        if status == 200, !signIn.isEmpty, !door.settings.limits.countsSuccessfulSignIns { signIn.giveBack(in: door.limits) }
+        leavePlace()
+        if isBodyForCacheOnly { status = 304 }
+        let hasBody = framing != .none && !isBodyForCacheOnly
+        var length: Int? = if case .length(let length) = framing { length } else { nil }
+        if !hasBody { length = isHead && head.contentLength >= 0 ? head.contentLength : head.status < 200 || [204, 304].contains(head.status) ? nil : 0 }
+        let acceptEncoding = route.compresses ? compression(head, hasBody) : .asIs
+        if case .encode(let coding) = acceptEncoding {
+            compressor = loop.compressors.take(coding)
+            if compressor != nil { length = nil }
+        }
+        client.out.clear(minimumCapacity: head.bytes.readableBytes + 1_024)
+        client.out.writeStatusLine(status)
+        if let compressor {
+            writeEncoded(head, compressor.coding, to: &client.out)
+        } else {
+            head.writeFields(to: &client.out)
+            if acceptEncoding == .plain { client.out.writeStaticString(Compression.vary) }
+        }
+        cacheStatus?.write(to: &client.out)
+        writeCommonLines(
+            to: &client.out, hasOwnPolicy: head.has(.contentSecurityPolicy), hasOwnReferrerPolicy: head.has(.referrerPolicy))
+        client.sendHead(status, length: length, hasBody: hasBody)
+    }
+
+    func answerData(_ bytes: ByteBuffer) {
+        guard let client, phase == .answering || phase == .tunnel else { return }
+        expectBytes()
+        fill?.body(bytes)
+        if isBodyForCacheOnly { return }
+        if let compressor {
+            compress { out throws(Compressor.Failure) in try compressor.update(bytes, into: &out) }
+        } else {
+            sent += bytes.readableBytes
+            client.sendBody(bytes)
+        }
+        if !client.isWritable { upstream?.pause() }
+    }
+
+    /// All that came at once was told; more is to come.
+    func answerFlush() {
+        guard let client, phase == .answering || phase == .tunnel else { return }
+        if let compressor { compress { out throws(Compressor.Failure) in try compressor.update(ByteBuffer(), flushing: true, into: &out) } }
+        client.flush()
+        if phase == .answering || phase == .tunnel { loop.watch(self) }
+    }
+
+    func answerEnd(_ trailers: ByteBuffer?, from connection: UpstreamConnection) {
+        guard phase == .answering, upstream === connection, let client else { return }
+        upstream = nil
+        finishReplica(.answered(status: status))
+        if let compressor {
+            compress { out throws(Compressor.Failure) in try compressor.finish(into: &out) }
+            guard phase == .answering else { return }
+        }
+        fill?.end(now: Monotonic.now())
+        fill = nil
+        wantsBody = false
+        self.client = nil
+        client.sendEnd(trailers: trailers)
+        end()
+    }
+
+    /// What comes out of the compressor goes to the client. A library that fails leaves nothing that a client could read.
+    private func compress(_ step: (inout ByteBuffer) throws(Compressor.Failure) -> Void) {
+        var packed = ByteBuffer()
+        do throws(Compressor.Failure) { try step(&packed) } catch {
+            problem = "compression-failed"
+            return breakOff()
+        }
+        sent += packed.readableBytes
+        if packed.readableBytes > 0 { client?.sendBody(packed) }
+    }
+
+    /// 101: from now on bytes go both ways.
+    func answerSwitched(_ head: ResponseHead, _ connection: UpstreamConnection) {
+        guard phase == .forwarding, isUpgrade, let client else { return upstreamMalformed(.malformedLine) }
+        status = 101
+        answeredAt = Monotonic.now()
+        client.out.clear()
+        client.out.writeStatusLine(101)
+        head.writeFields(to: &client.out)
+        client.out.writeStaticString("Upgrade: websocket\r\n")
+        writeCommonLines(to: &client.out, hasOwnPolicy: true, hasOwnReferrerPolicy: true)
+        client.sendHead(101, length: nil, hasBody: false)
+        guard client.switchProtocols() else { return breakOff() }
+        connection.enterTunnel()
+        phase = .tunnel
+        // A tunnel may last for hours: it takes nobody's place, and says nothing of how fast the service is.
+        leavePlace()
+        expectBytes()
+        loop.watch(self)
+        wantsBody = true
+        client.readMore()
+    }
+
+    private func compression(_ head: ResponseHead, _ hasBody: Bool) -> Compression.Decision {
+        guard let request, !request.with(request.path, Compression.mayHoldSecrets) else { return .asIs }
+        let content = Compression.Content(head)
+        guard let place = request.place(.acceptEncoding) else { return Compression.decide(content, acceptEncoding: nil, hasBody: hasBody) }
+        return request.with(place) { Compression.decide(content, acceptEncoding: $0, hasBody: hasBody) }
+    }
+
+    private func writeEncoded(_ head: ResponseHead, _ coding: ContentCoding, to out: inout ByteBuffer) {
+        var lines = ByteBufferAllocator().buffer(capacity: head.bytes.readableBytes)
+        head.writeFields(to: &lines)
+        Compression.writeEncoded(lines, coding, to: &out)
+    }
+
+    // MARK: With the cache
+
+    /// A service that lets its answers be shared is asked less often from then on.
+    private func noteCaching(_ head: ResponseHead, _ route: Route) {
+        guard door.cache != nil, route.cache != nil else { return invalidate(route) }
+        if !policy.mayBeCached(route), head.withValue(.cacheControl, CacheControl.allowsSharing) == true { policy.allowCaching(route) }
+        guard let fill else { return }
+        let isKept = fill.head(head, now: answeredAt)
+        cacheStatus = fill.status(stored: isKept)
+        if isKept { isBodyForCacheOnly = fill.isAnswered(by: head) } else { self.fill = nil }
+    }
+
+    /// What was changed is not given out any more as it was (RFC 9111, section 4.4).
+    private func invalidate(_ route: Route) {
+        guard let cache = door.cache, policy.cachesAnything, status < 400, let request, !isHead, !request.isMethod("GET") else { return }
+        cache.invalidate(CacheQuestion(request), service: route.service, scope: cacheScope(request))
+    }
+
+    /// Whether what the service says makes an answer that is kept do: it has not changed, or the service fails.
+    private func answerFromFill(_ head: ResponseHead, _ framing: BodyFraming) -> Bool {
+        guard let fill, let route else { return false }
+        let now = Monotonic.now()
+        let hit: CacheHit?
+        switch head.status {
+        case 304:
+            hit = fill.notModified(head, now: now)
+            if hit == nil {
+                // What would have been right is gone meanwhile: once more, without conditions.
+                self.fill = nil
+                letGoOfAnswered(304)
+                phase = .waiting
+                connect(route)
+                return true
+            }
+        case 500, 502, 503, 504: hit = fill.failed(now: now)
+        default: return false
+        }
+        self.fill = nil
+        guard let hit else { return false }
+        letGoOfAnswered(head.status)
+        answerStored(hit)
+        return true
+    }
+
+    /// The service has answered, and its answer is not for the client. Without a body its connection goes back by itself.
+    private func letGoOfAnswered(_ status: Int) {
+        answeredAt = Monotonic.now()
+        let connection = upstream
+        upstream = nil
+        finishReplica(.answered(status: status))
+        if status != 304 { connection?.abandon() }
+    }
+
+    /// An answer that is kept.
+    func answerStored(_ hit: CacheHit) {
+        guard let client, let request else { return }
+        let stored = hit.answer
+        phase = .answering
+        status = hit.isUnchanged ? 304 : stored.status
+        cacheStatus = hit.status
+        var body = stored.body, coding: ContentCoding?
+        if !hit.isUnchanged, route?.compresses == true, !isHead {
+            coding = request.withValue(.acceptEncoding, Compression.choose) ?? nil
+            if let wanted = coding { if let packed = stored.body(in: wanted) { body = packed } else { coding = nil } }
+        }
+        client.out.clear()
+        client.out.writeStatusLine(status)
+        if hit.isUnchanged {
+            client.out.writeImmutableBuffer(stored.unchangedLines)
+        } else if let coding {
+            Compression.writeEncoded(stored.lines, coding, to: &client.out)
+        } else {
+            client.out.writeImmutableBuffer(stored.lines)
+            if stored.isCompressible { client.out.writeStaticString(Compression.vary) }
+        }
+        client.out.writeStaticString("Age: ")
+        client.out.writeDecimal(hit.age)
+        client.out.writeStaticString("\r\n")
+        hit.status.write(to: &client.out)
+        writeCommonLines(
+            to: &client.out, hasOwnPolicy: stored.has(.contentSecurityPolicy), hasOwnReferrerPolicy: stored.has(.referrerPolicy))
+        let hasBody = !isHead && !hit.isUnchanged
+        client.sendHead(status, length: hit.isUnchanged ? nil : body.readableBytes, hasBody: hasBody)
+        if hasBody {
+            client.sendBody(body)
+            sent += body.readableBytes
+        }
+        self.client = nil
+        leavePlace()
+        client.sendEnd(trailers: nil)
+        end()
+    }
+
+    // MARK: The gateway's own
+
+    /// Says no, in the words of RFC 9457. What was begun already is broken off instead.
+    func refuse(_ failure: any Failure) {
+        guard phase != .answering, phase != .tunnel, phase != .over, phase != .idle else { return breakOff() }
+        releaseUpstream(.cancelled)
+        // The service does not answer: an old answer may still do (`stale-if-error`).
+        if failure.isOfService, let hit = fill?.failed(now: Monotonic.now()) {
+            fill = nil
+            return answerStored(hit)
+        }
+        fill?.abandon()
+        fill = nil
+        problem = failure.code
+        let body = Refusal.body(failure, instance: request.map { head in head.text(head.path) }, requestID: requestID)
+        answer(Refusal.status(failure), body) { out in Refusal.writeFields(failure, to: &out) }
+    }
+
+    /// A whole answer of the gateway's own; a HEAD gets its head.
+    func answer(_ status: Int, _ body: ByteBuffer, hasOwnPolicy: Bool = false, _ fields: (inout ByteBuffer) -> Void) {
+        guard let client else { return }
+        phase = .answering
+        self.status = status
+        wantsBody = false
+        client.out.clear()
+        client.out.writeStatusLine(status)
+        fields(&client.out)
+        writeCommonLines(to: &client.out, hasOwnPolicy: hasOwnPolicy, hasOwnReferrerPolicy: false)
+        let isEmpty = isHead || status == 204 || status == 304
+        client.sendHead(status, length: status == 204 || status == 304 ? nil : body.readableBytes, hasBody: !isEmpty)
+        if !isEmpty {
+            client.sendBody(body)
+            sent += body.readableBytes
+        }
+        self.client = nil
+        leavePlace()
+        client.sendEnd(trailers: nil)
+        end()
+    }
+
+    func answerEmpty(_ status: Int) { answer(status, ByteBuffer()) { _ in } }
+
+    func answerOptions(allow: String) {
+        action = "options"
+        answer(204, ByteBuffer()) { $0.writeString("Allow: \(allow)\r\n") }
+    }
+
+    func answerPreflight(_ head: RequestHead) {
+        action = "preflight"
+        isPreflight = true
+        let grant = head.withValue(.origin, policy.crossOrigin.preflight) ?? nil
+        answer(204, ByteBuffer()) { out in if let grant { out.writeImmutableBuffer(grant.preflight) } }
+    }
+
+    func answerPage(_ page: OwnPage, _ head: RequestHead) {
+        guard head.isMethod("GET") || isHead else { return refuse(GatewayFailure.methodNotAllowed(allow: "GET, HEAD, OPTIONS")) }
+        let isKnown = head.withValue(.ifNoneMatch) { page.isKnown($0) } ?? false
+        answer(isKnown ? 304 : page.status, isKnown ? ByteBuffer() : page.body, hasOwnPolicy: true) { out in
+            out.writeString(
+                "Content-Type: \(page.contentType)\r\nETag: \(page.etag)\r\nCache-Control: \(page.cacheControl)\r\nContent-Security-Policy: \(page.contentSecurityPolicy)\r\n"
+            )
+        }
+    }
+
+    // MARK: What every answer says
+
+    private func writeCommonLines(to out: inout ByteBuffer, hasOwnPolicy: Bool, hasOwnReferrerPolicy: Bool) {
+        out.writeStaticString("X-Request-Id: ")
+        out.writeBytes(requestID.raw)
+        out.writeStaticString("\r\n")
+        out.writeBytes(loop.dateLine)
+        out.writeStaticString("X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n")
+        if !hasOwnPolicy { out.writeStaticString("Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n") }
+        if !hasOwnReferrerPolicy { out.writeStaticString("Referrer-Policy: no-referrer\r\n") }
+        if visitor?.isEncrypted == true { out.writeStaticString("Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n") }
+        writeCrossOrigin(to: &out)
+        writeLimits(to: &out)
+    }
+}
+
+extension Failure {
+    /// Whether it is the service that fails, and not the client.
+    fileprivate var isOfService: Bool {
+        switch self as? GatewayFailure {
+        case .away, .slow, .overloaded: true
+        default: false
+        }
+    }
+}
+
+extension CacheControl {
+    /// Whether a shared cache may keep the answer, as far as this field says.
+    fileprivate static func allowsSharing(_ value: UnsafeRawBufferPointer) -> Bool {
+        let control = CacheControl(value)
+        return control.flags.contains(.isPublic) || control.sharedMaxAge != nil
+    }
+}
+
+extension StoredAnswer {
+    fileprivate func has(_ kind: FieldKind) -> Bool {
+        lines.withUnsafeReadableBytes { bytes in
+            var rest = FieldLines(bytes)
+            while let line = rest.next() {
+                if let base = line.name.baseAddress, FieldNames.response(base.assumingMemoryBound(to: UInt8.self), line.name.count) == kind {
+                    return true
+                }
+            }
+            return false
+        }
+    }
+}
+
+extension OwnPage {
+    /// Whether the client has it already (`If-None-Match`).
+    func isKnown(_ condition: UnsafeRawBufferPointer) -> Bool {
+        var isKnown = false
+        condition.eachElement { tag in
+            let bare = tag.starts(with: "W/".utf8) ? UnsafeRawBufferPointer(rebasing: tag[2...]) : tag
+            if bare.elementsEqual(etag.utf8) || tag.elementsEqual("*".utf8) { isKnown = true }
+        }
+        return isKnown
+    }
+}
+
+extension Exchange {
+    /// What a page of another origin may see of the answer.
+    private func writeCrossOrigin(to out: inout ByteBuffer) {
+        let rules = policy.crossOrigin
+        guard !rules.isEmpty, !isPreflight else { return }
+        let grant = request?.withValue(.origin) { origin in
+            rules.grant(origin, tenant: identity?.tenantText, slug: request?.text(.tenantSlug)?.lowercased())
+        }
+        if let grant = grant ?? nil { out.writeImmutableBuffer(grant.answer) } else { out.writeStaticString(CrossOrigin.vary) }
+    }
+
+    private func writeLimits(to out: inout ByteBuffer) {
+        guard !limits.isEmpty else { return }
+        out.writeStaticString("RateLimit-Policy: ")
+        limits.writePolicies(into: &out)
+        if !signIn.isEmpty {
+            out.writeStaticString(", ")
+            signIn.writePolicies(into: &out)
+        }
+        out.writeStaticString("\r\nRateLimit: ")
+        limits.writeStates(into: &out)
+        if !signIn.isEmpty {
+            out.writeStaticString(", ")
+            signIn.writeStates(into: &out)
+        }
+        out.writeStaticString("\r\n")
+    }
+}
+
+/// A refusal as RFC 9457 has it, as bytes.
+enum Refusal {
+    static func status(_ failure: any Failure) -> Int { (failure as? GatewayFailure)?.status ?? failure.kind.status.code }
+
+    static func body(_ failure: any Failure, instance: String?, requestID: RequestID) -> ByteBuffer {
+        let problem = Problem(
+            code: failure.code, status: .init(code: status(failure)), detail: failure.detail, instance: instance,
+            requestID: requestID.text, fields: failure.fields)
+        return ByteBuffer(bytes: (try? JSON.encode(problem)) ?? Data())
+    }
+
+    static func writeFields(_ failure: any Failure, to out: inout ByteBuffer) {
+        out.writeStaticString("Content-Type: application/problem+json\r\nCache-Control: no-store\r\n")
+        switch failure.kind {
+        case .unauthenticated:
+            let isMissing = failure as? AccessFailure == .notSignedIn
+            out.writeString("WWW-Authenticate: Bearer realm=\"trionex\"\(isMissing ? "" : ", error=\"invalid_token\"")\r\n")
+        case .limited(let seconds), .unavailable(let seconds): out.writeString("Retry-After: \(seconds)\r\n")
+        default: break
+        }
+        if case .methodNotAllowed(let allow) = failure as? GatewayFailure { out.writeString("Allow: \(allow)\r\n") }
+    }
+}
+
+extension ByteBuffer {
+    /// `HTTP/1.1 200 OK` with its CRLF.
+    mutating func writeStatusLine(_ status: Int) {
+        writeStaticString("HTTP/1.1 ")
+        writeDecimal(status)
+        switch status {
+        case 101: writeStaticString(" Switching Protocols\r\n")
+        case 103: writeStaticString(" Early Hints\r\n")
+        case 200: writeStaticString(" OK\r\n")
+        case 201: writeStaticString(" Created\r\n")
+        case 202: writeStaticString(" Accepted\r\n")
+        case 204: writeStaticString(" No Content\r\n")
+        case 206: writeStaticString(" Partial Content\r\n")
+        case 301: writeStaticString(" Moved Permanently\r\n")
+        case 302: writeStaticString(" Found\r\n")
+        case 303: writeStaticString(" See Other\r\n")
+        case 304: writeStaticString(" Not Modified\r\n")
+        case 307: writeStaticString(" Temporary Redirect\r\n")
+        case 308: writeStaticString(" Permanent Redirect\r\n")
+        case 400: writeStaticString(" Bad Request\r\n")
+        case 401: writeStaticString(" Unauthorized\r\n")
+        case 403: writeStaticString(" Forbidden\r\n")
+        case 404: writeStaticString(" Not Found\r\n")
+        case 405: writeStaticString(" Method Not Allowed\r\n")
+        case 408: writeStaticString(" Request Timeout\r\n")
+        case 409: writeStaticString(" Conflict\r\n")
+        case 410: writeStaticString(" Gone\r\n")
+        case 412: writeStaticString(" Precondition Failed\r\n")
+        case 413: writeStaticString(" Content Too Large\r\n")
+        case 414: writeStaticString(" URI Too Long\r\n")
+        case 415: writeStaticString(" Unsupported Media Type\r\n")
+        case 416: writeStaticString(" Range Not Satisfiable\r\n")
+        case 417: writeStaticString(" Expectation Failed\r\n")
+        case 422: writeStaticString(" Unprocessable Content\r\n")
+        case 429: writeStaticString(" Too Many Requests\r\n")
+        case 431: writeStaticString(" Request Header Fields Too Large\r\n")
+        case 500: writeStaticString(" Internal Server Error\r\n")
+        case 501: writeStaticString(" Not Implemented\r\n")
+        case 502: writeStaticString(" Bad Gateway\r\n")
+        case 503: writeStaticString(" Service Unavailable\r\n")
+        case 504: writeStaticString(" Gateway Timeout\r\n")
+        case 505: writeStaticString(" HTTP Version Not Supported\r\n")
+        case 507: writeStaticString(" Insufficient Storage\r\n")
+        default: writeStaticString(" \r\n")
+        }
+    }
+}
