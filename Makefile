@@ -12,7 +12,7 @@ WIDTH ?= 8
 BIN := .build/$(CONFIGURATION)
 SOURCES := Package.swift Gateway Services Shared Tests
 
-.PHONY: help run bench stop status demo rotate-keys logs test lint lint-format lint-imports lint-docs lint-alerts format docs service clean packages programs conformance
+.PHONY: help run bench bench-gateway stop status demo rotate-keys logs test lint lint-format lint-imports lint-docs lint-alerts format docs service clean packages programs conformance
 
 help: ## List these commands
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -34,6 +34,11 @@ bench: packages ## Measure the stated figures, in a release build, each beside i
 	swift build --configuration release
 	@TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE=10000000 TRIONEX_LIMIT_ADDRESS_PER_MINUTE=10000000 TRIONEX_LIMIT_SIGN_IN=1000000 TRIONEX_LIMIT_CREDENTIALS_PER_MINUTE=10000000 .build/release/trionex-dev with -- trionex-bench \
 		--gateway {gateway} --database {database} $(ARGS)
+
+bench-gateway: packages ## Measure the gateway beside nginx, HAProxy and Envoy on one core (ARGS='--quick', ARGS=--help)
+	@Shared/DevStack/install-packages.sh nginx haproxy wrk nghttp2-client openssl python3 python3-venv gcc libc6-dev
+	swift build --configuration release --product gateway
+	@python3 Gateway/Bench/bench.py $(ARGS)
 
 # The running auth notices the new key by itself. Elsewhere: kubectl exec deploy/auth -- auth rotate-keys
 rotate-keys: ## Make a new signing key for the running stack; it signs when everybody can know it (ARGS=--compromised)

@@ -10,7 +10,7 @@ let rooms: [[Target]] = [
     service(
         "Gateway", at: "Gateway",
         uses: ["Kafka", "CNghttp2", "CZlib", "CZstd", "CBrotli", .nioTLS, .nioSSL, .yaml, .coreMetrics, .arguments],
-        documents: ["BENCHMARKS.md", "Bench"], embeds: ["Hub"]),
+        documents: ["BENCHMARKS.md", "Bench", "gateway.yaml"], embeds: ["Hub"]),
     service(
         "Auth", uses: [.jwt, .cryptoExtras, "CArgon2", "CCrypt", "CFido2", "CQREncode"],
         testedWith: ["UsersService", "NotificationsService", "GatewayService"], documents: ["BENCHMARKS.md"]),

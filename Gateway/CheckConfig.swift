@@ -18,6 +18,14 @@ package struct CheckConfig {
         package let exitCode: Int32
     }
 
+    /// What `gateway --help` says of it, beneath the settings.
+    package static let help = """
+
+        Commands:
+          check-config [FILE] [--documents FOLDER|URL]  says what is wrong with a gateway file, or what becomes of the routes
+
+        """
+
     private static let usage = """
         Usage: gateway check-config [FILE] [--documents FOLDER|URL]
           Checks the gateway file, TRIONEX_GATEWAY_FILE when none is named, together with the settings of the environment.
@@ -42,9 +50,10 @@ package struct CheckConfig {
         var reader = SettingsReader(environment: environment)
         let common = CommonSettings(&reader, service: Gateway.name, port: Gateway.port, usesDatabase: Gateway.usesDatabase)
         let settings = GatewaySettings(&reader)
-        path = path ?? reader.optionalText("GATEWAY_FILE", "")
+        path = path ?? settings.file
         let defaults = GatewayDefaults(settings, maximumHeader: common.http.maxHeaderBytes)
         var faults = reader.problems
+        do throws(ProgramHost.SettingsRefused) { _ = try Upstreams(common.neighbours) } catch { faults += error.problems }
         let routing = RoutingState(defaults: defaults)
         if let documents {
             do {

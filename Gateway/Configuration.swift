@@ -41,6 +41,8 @@ package struct GatewaySettings: ServiceSettings {
     /// With `example.org`, requests to `acme.example.org` name the organization `acme`.
     let publicDomain: String?
     let documentsInterval: Duration
+    /// The gateway file; nil: the settings alone count.
+    let file: String?
 
     package init(_ reader: inout SettingsReader) {
         limits = Limits(
@@ -92,6 +94,7 @@ package struct GatewaySettings: ServiceSettings {
         origins = Self.origins(&reader)
         trustedProxies = Self.networks(&reader)
         publicDomain = reader.optionalText("PUBLIC_DOMAIN", "Domain whose subdomains name organizations")?.lowercased()
+        file = reader.optionalText("GATEWAY_FILE", "File of routes, limits and upstreams (gateway check-config); read again when it changes")
         documentsInterval = .milliseconds(
             reader.integer(
                 "DOCUMENTS_MILLISECONDS", default: 30_000, in: 50...3_600_000, "Time between two readings of the services' OpenAPI"))

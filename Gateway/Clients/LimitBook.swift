@@ -203,9 +203,7 @@ final class LimitBook: Service, LimitSource, LimitBucketKeeper {
             try? await Task.sleep(for: delay)
             guard !redis.isAway else { continue }
             do {
-                // One that only reads would answer a ping.
-                let arguments = ["1", "1000", "1", "0", "0", LimitScripts.blockedChannel]
-                _ = try await redis.run(LimitScripts.lease, keys: [LimitBucket.keyPrefix + "probe"], arguments: arguments)
+                try await knock()
                 try await tell()
                 let now = clock()
                 state.withLock { $0.cameBackAt = now }
@@ -216,6 +214,12 @@ final class LimitBook: Service, LimitSource, LimitBucketKeeper {
                 continue
             }
         }
+    }
+
+    /// Asks for a unit that nobody needs: a Redis that only reads would answer a ping.
+    private func knock() async throws {
+        let arguments = ["1", "1000", "1", "0", "0", LimitScripts.blockedChannel]
+        _ = try await redis.run(LimitScripts.lease, keys: [LimitBucket.keyPrefix + "probe"], arguments: arguments)
     }
 
     func countedInMemory(_ bucket: LimitBucket) { state.withLock { $0.untold.append(bucket) } }
@@ -288,6 +292,8 @@ final class LimitBook: Service, LimitSource, LimitBucketKeeper {
     }
 
     private func sweep() async throws {
+        // The connection is open, and the script known, before the first request has to wait for either.
+        try? await knock()
         var refused = 0
         var questioned = 0
         while true {

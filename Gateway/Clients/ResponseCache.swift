@@ -44,6 +44,7 @@ final class ResponseCache: Service {
     let remote: ResponseCacheRemote?
     private let shards: [LockedShard]
     let counts = CacheCounts()
+    private let isInUse = Atomic(false)
 
     /// A lock of its own for each, so that event loops seldom wait for one another.
     final class LockedShard: Sendable {
@@ -65,6 +66,10 @@ final class ResponseCache: Service {
             }
         }
     }
+
+    /// Some service lets answers be shared: from now on there may be something to take away.
+    func begin() { isInUse.store(true, ordering: .relaxed) }
+    var hasBegun: Bool { isInUse.load(ordering: .relaxed) }
 
     // MARK: Looking
 
@@ -190,6 +195,12 @@ final class ResponseCache: Service {
     func purge(tenant: String, services: [ServiceName]) async {
         for service in services { forget(tenant: tenant, service: service) }
         await remote?.purge(services.map { CacheGroup(tenant: tenant, service: $0) })
+    }
+
+    /// Everybody's answers of all services, here and in Redis for all replicas.
+    func purgeAll() async {
+        forgetAll()
+        await remote?.purgeAll()
     }
 
     /// All that this replica keeps.

@@ -37,6 +37,8 @@ final class ResponseCacheRemote: Sendable {
     static let mostPending = 10_000
 
     private struct Pending {
+        /// Everything is to go.
+        var isWhole = false
         var groups: Set<CacheGroup> = []
         var marks: Set<Mark> = []
     }
@@ -174,6 +176,22 @@ final class ResponseCacheRemote: Sendable {
         }
     }
 
+    /// Of everybody and all services: what is kept belongs to a generation, and without its key none is known any more.
+    func purgeAll() async {
+        var cursor = "0"
+        do {
+            repeat {
+                let found = try await redis.command(["SCAN", cursor, "MATCH", Self.prefix + "*:generation", "COUNT", "1000"])
+                guard let parts = found.array, parts.count == 2, let next = parts[0].text else { throw RedisFailure.unexpectedAnswer }
+                let keys = parts[1].array?.compactMap(\.text) ?? []
+                for key in keys { _ = try await redis.delete(key) }
+                cursor = next
+            } while cursor != "0"
+        } catch {
+            fallBehind { $0.isWhole = true }
+        }
+    }
+
     func invalidate(_ group: CacheGroup, _ path: CachePath) async {
         do {
             try await redis.set(Self.markKey(group, path), Self.chance(), expiresIn: .seconds(2 * Self.longest))
@@ -201,10 +219,11 @@ final class ResponseCacheRemote: Sendable {
             defer { pending = Pending() }
             return pending
         }
+        if missed.isWhole { await purgeAll() }
         await purge(Array(missed.groups))
         for mark in missed.marks { await invalidate(mark.group, mark.path) }
         pending.withLock { pending in
-            if pending.groups.isEmpty, pending.marks.isEmpty { isBehind.store(false, ordering: .releasing) }
+            if !pending.isWhole, pending.groups.isEmpty, pending.marks.isEmpty { isBehind.store(false, ordering: .releasing) }
         }
     }
 }

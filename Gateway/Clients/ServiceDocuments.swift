@@ -22,7 +22,7 @@ final class ServiceDocuments: Service {
     private struct State {
         var documents: [ServiceName: JSONValue] = [:]
         var answering: Set<ServiceName> = []
-        var merged = Data()
+        var page: OwnPage
     }
 
     private let client: HTTPClient
@@ -45,11 +45,11 @@ final class ServiceDocuments: Service {
         self.routing = routing
         self.interval = interval
         self.logger = logger
-        state = Mutex(State(merged: Self.encode([:], prefixes)))
+        state = Mutex(State(page: Self.page([:], prefixes)))
     }
 
     /// The documents of all services as one, as JSON.
-    var merged: Data { state.withLock { $0.merged } }
+    var page: OwnPage { state.withLock { $0.page } }
 
     func answers(_ service: ServiceName) -> Bool { state.withLock { $0.answering.contains(service) } }
 
@@ -80,9 +80,10 @@ final class ServiceDocuments: Service {
             return changed.isEmpty ? nil : state.documents
         }
         guard let documents = changed else { return }
-        let merged = Self.encode(documents, prefixes)
-        state.withLock { $0.merged = merged }
+        // Whoever reads of an operation finds it routed.
         routing.use(documents.mapValues(OperationIndex.operations))
+        let page = Self.page(documents, prefixes)
+        state.withLock { $0.page = page }
         logger.info(
             "operations are known",
             metadata: [
@@ -112,8 +113,8 @@ final class ServiceDocuments: Service {
         return nil
     }
 
-    private static func encode(_ documents: [ServiceName: JSONValue], _ prefixes: RoutingTable) -> Data {
+    private static func page(_ documents: [ServiceName: JSONValue], _ prefixes: RoutingTable) -> OwnPage {
         let ordered = prefixes.services.compactMap { service in documents[service].map { (service: service, document: $0) } }
-        return (try? JSON.encode(DocumentMerge.merge(ordered, routing: prefixes, version: OpenAPI.version))) ?? Data()
+        return .document((try? JSON.encode(DocumentMerge.merge(ordered, routing: prefixes, version: OpenAPI.version))) ?? Data())
     }
 }

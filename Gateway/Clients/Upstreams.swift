@@ -3,14 +3,15 @@ import Foundation
 import ServiceKit
 
 /// Where the services are: the addresses of the settings, and what the gateway file says instead or besides.
-enum Upstreams {
-    /// By name of the group. Throws `ProgramHost.SettingsRefused` for addresses that the data path cannot reach.
-    static func specs(_ neighbours: [ServiceName: [String]], _ file: GatewayFile) throws -> [String: UpstreamSpec] {
-        var problems: [String] = []
-        var specs = file.upstreams
+struct Upstreams: Sendable {
+    private let addresses: [ServiceName: [UpstreamSpec.Address]]
+
+    /// Throws `ProgramHost.SettingsRefused` for addresses that the data path cannot reach.
+    init(_ neighbours: [ServiceName: [String]]) throws(ProgramHost.SettingsRefused) {
+        var problems: [String] = [], addresses: [ServiceName: [UpstreamSpec.Address]] = [:]
         for (service, texts) in neighbours {
-            let addresses = texts.compactMap { text -> UpstreamSpec.Address? in
-                let address = address(text)
+            addresses[service] = texts.compactMap { text in
+                let address = Self.address(text)
                 if address == nil {
                     problems.append(
                         "TRIONEX_\(service.rawValue.uppercased())_URL: \"\(text)\" must be http://host:port without a path: inside the gateway speaks plain HTTP/1.1"
@@ -18,13 +19,22 @@ enum Upstreams {
                 }
                 return address
             }
-            if specs[service.rawValue] == nil {
-                specs[service.rawValue] = UpstreamSpec(addresses: addresses)
-            } else if specs[service.rawValue]?.addresses.isEmpty == true {
-                specs[service.rawValue]?.addresses = addresses
+        }
+        guard problems.isEmpty else { throw ProgramHost.SettingsRefused(problems: problems.sorted()) }
+        self.addresses = addresses
+    }
+
+    /// By name of the group.
+    func specs(_ file: GatewayFile) -> [String: UpstreamSpec] {
+        var specs = file.upstreams
+        for (service, addresses) in addresses {
+            let name = service.rawValue
+            if let spec = specs[name] {
+                if spec.addresses.isEmpty { specs[name]?.addresses = addresses }
+            } else {
+                specs[name] = UpstreamSpec(addresses: addresses)
             }
         }
-        guard problems.isEmpty else { throw ProgramHost.SettingsRefused(problems: problems) }
         return specs
     }
 

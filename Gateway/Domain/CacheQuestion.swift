@@ -25,7 +25,7 @@ struct CacheQuestion: Sendable {
 
     init(_ request: RequestHead) {
         isHead = request.isMethod("HEAD")
-        hasCredential = request.has(.authorization) || request.has(.apiKey)
+        hasCredential = request.passesOn(.authorization) || request.passesOn(.apiKey)
         head = request.bytes
         fieldsStart = request.fieldsStart
         targetPlace = request.target
@@ -140,6 +140,9 @@ extension MessageHead {
         guard has(kind) else { return }
         for index in 0..<count where lines[index].kind == kind { with(lines[index].value, body) }
     }
+
+    /// Whether a field of this kind is there and goes on.
+    func passesOn(_ kind: FieldKind) -> Bool { has(kind) && (0..<count).contains { lines[$0].kind == kind && lines[$0].goesOn } }
 
     /// Whether there is a line of this name, for names that have no kind of their own.
     func lines(named name: StaticString) -> Bool {

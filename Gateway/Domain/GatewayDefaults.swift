@@ -4,6 +4,11 @@ import Contracts
 struct GatewayDefaults: Sendable {
     /// Bodies of sign-ins are held to look for the account; longer ones are refused.
     static let signInBody = 65_536
+    /// The limit of wrong API keys, which is counted outside of routes.
+    static let badKeys = "bad-keys"
+
+    /// Seconds for which old public keys are given out while auth is away: whoever verifies tokens by them must go on.
+    static let keysWithoutAuth = 3_600
 
     var limits: [String: GatewayFile.NamedLimit]
     var maximumBody: Int
@@ -38,7 +43,10 @@ struct GatewayDefaults: Sendable {
             rule("/**", general),
             rule("/api/v1/auth/**") { $0.priority = .critical },
             rule("/oauth2/**") { $0.priority = .critical },
-            rule("/.well-known/**") { $0.priority = .critical },
+            rule("/.well-known/**") {
+                $0.priority = .critical
+                $0.cache = .rule(CacheRule(maximumSeconds: 3_600, staleSeconds: Self.keysWithoutAuth, perPrincipal: false))
+            },
             rule("POST /api/v1/auth/**", general + ["credentials"]) { $0.priority = .critical },
             // Going on with a session costs no password hash and no letter.
             rule("POST /api/v1/auth/refresh", general),
@@ -64,8 +72,8 @@ extension GatewayDefaults {
             "anonymous": .init(policy: settings.limits.anonymous, subject: .anonymous),
             "uploads": .init(policy: settings.limits.uploads, subject: .caller),
             "sign-in": .init(policy: settings.limits.signIn, subject: .account),
-            "credentials": .init(policy: settings.limits.credentials, subject: .anonymous),
-            "bad-keys": .init(policy: settings.limits.badKeys, subject: .address),
+            "credentials": .init(policy: settings.limits.credentials, subject: .address),
+            Self.badKeys: .init(policy: settings.limits.badKeys, subject: .address),
         ]
         maximumBody = settings.maxBodyBytes
         maximumFile = settings.maxFileBytes

@@ -22,10 +22,12 @@ enum GatewayFailure: Failure, Equatable {
     case away(ServiceName)
     case slow(ServiceName)
     case onlyIfCached
+    /// A WebSocket, where there is none.
+    case noUpgrade
     /// Something that nobody foresaw; the log says what.
     case unexpected
 
-    init(_ refusal: HeadRefusal) { self = refusal == .repeatedField ? .twoCredentials : .unreadable(refusal) }
+    init(_ refusal: HeadRefusal) { self = refusal == .repeatedCredential ? .twoCredentials : .unreadable(refusal) }
 
     var code: String {
         switch self {
@@ -46,6 +48,7 @@ enum GatewayFailure: Failure, Equatable {
         case .overloaded: "overloaded"
         case .away, .slow: "dependency-unavailable"
         case .onlyIfCached: "not-cached"
+        case .noUpgrade: "no-upgrade"
         case .unexpected: "gateway-error"
         }
     }
@@ -53,7 +56,7 @@ enum GatewayFailure: Failure, Equatable {
     var kind: FailureKind {
         switch self {
         case .notRouted: .notFound
-        case .malformedPath, .unreadable, .malformedBody, .twoCredentials: .invalid
+        case .malformedPath, .unreadable, .malformedBody, .twoCredentials, .noUpgrade: .invalid
         case .requestTimeout: .invalid
         case .methodNotAllowed: .methodNotAllowed
         case .blocked, .crossSite, .tenantMismatch, .organizationSuspended: .forbidden
@@ -94,6 +97,7 @@ enum GatewayFailure: Failure, Equatable {
         case .overloaded(let seconds): "There is more to do than can be done just now. Try again in \(seconds) s."
         case .away(let service): "A part of the platform (\(service)) does not answer just now. Try again shortly."
         case .slow(let service): "A part of the platform (\(service)) did not answer in time."
+        case .noUpgrade: "There is no WebSocket here. Ask without Upgrade, or at a path that speaks WebSocket."
         case .onlyIfCached: "Nothing is kept of this, and only-if-cached forbids to ask for it."
         case .unexpected: "The request could not be passed on. Quote the requestId when you report it."
         }
@@ -111,7 +115,7 @@ extension HeadRefusal {
         case .malformedHost: "malformed-host"
         case .ambiguousLength: "ambiguous-length"
         case .unsupportedTransferCoding: "unsupported-transfer-coding"
-        case .repeatedField: "repeated-field"
+        case .repeatedField, .repeatedCredential: "repeated-field"
         case .unsupportedExpectation: "unsupported-expectation"
         }
     }
@@ -139,7 +143,7 @@ extension HeadRefusal {
         case .malformedHost: "There must be one Host, of a name or address and perhaps a port, that agrees with the request target."
         case .ambiguousLength: "The length of the body must be said once, by one Content-Length of digits or by Transfer-Encoding: chunked."
         case .unsupportedTransferCoding: "The only transfer coding that this server reads is chunked."
-        case .repeatedField: "A header field that may be there once is there twice."
+        case .repeatedField, .repeatedCredential: "A header field that may be there once is there twice."
         case .unsupportedExpectation: "The only expectation that this server knows is 100-continue."
         }
     }

@@ -184,7 +184,7 @@ struct LeaseMachine: Sendable, Equatable {
     struct Answered: Sendable, Equatable {
         var verdicts: [LimitVerdict]
         var request: LeaseRequest?
-        /// A lease that there is no room for.
+        /// A lease that there is no room for, or units that came too late.
         var surplus: LeaseReturn?
     }
 
@@ -195,6 +195,13 @@ struct LeaseMachine: Sendable, Equatable {
         var answer = Answered(verdicts: [])
         isAsking = false
         remote = grant.available
+        // An answer that came too late has admitted requests that were counted in memory meanwhile: those are told of by it. What
+        // nobody needs any more, since it was given back in memory, goes back.
+        let unneeded = max(0, grant.granted - asked), told = min(untold, unneeded)
+        untold -= told
+        if unneeded > told, !terms.isLeased {
+            answer.surplus = LeaseReturn(redisEnd: 0, microseconds: Double(unneeded - told) * terms.microseconds)
+        }
         fullAt = max(now, now + Self.nanoseconds(grant.fullIn)) + UInt64(untold) * terms.interval
         if grant.blockedFor > 0 { blockedUntil = max(blockedUntil, now + Self.nanoseconds(grant.blockedFor)) }
         if grant.leased > 0 {

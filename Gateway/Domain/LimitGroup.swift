@@ -116,6 +116,11 @@ struct LimitGroup: Sendable {
         }
     }
 
+    /// The same where the request is refused by something else: the answer says what is left after it.
+    mutating func takeBack(in book: some LimitSource) {
+        for index in entries.indices { undo(index) { book.giveBack($0, takenAt: $1) } }
+    }
+
     // MARK: Header fields
 
     /// Writes the value of `RateLimit-Policy`: every limit that the request counts against.

@@ -7,27 +7,33 @@ final class Policy {
     let file: GatewayFile
     let generation: Int
     let crossOrigin: CrossOrigin
-    private let groups: UpstreamGroups
+    /// As they were when this came into force.
+    private let groups: [String: UpstreamGroup]
     /// By `Route.id`, once one was asked for.
     private var byRoute: [UpstreamGroup?]
     private let looksAtVisitors: Bool
-    /// Routes whose service has let an answer be shared, by `Route.id`.
-    private var cached: [Bool]
-    private(set) var cachesAnything = false
 
     init(_ snapshot: RoutingSnapshot, _ groups: UpstreamGroups) {
         table = snapshot.table
         file = snapshot.file
         generation = snapshot.generation
-        self.groups = groups
+        self.groups = groups.byName
         crossOrigin = CrossOrigin(origins: snapshot.file.crossOrigin.origins, tenants: snapshot.file.crossOrigin.tenants)
         byRoute = Array(repeating: nil, count: snapshot.table.idCount)
-        cached = Array(repeating: false, count: snapshot.table.idCount)
         looksAtVisitors = !snapshot.file.block.isEmpty
     }
 
     var plans: PlanLimits { file.plans }
     var trustedProxies: [Network] { file.trustedProxies }
+
+    /// Whether what the peer says of its client counts. Connections outlive files, so each is asked about anew under a new one.
+    func trusts(_ facts: ConnectionFacts) -> Bool {
+        if facts.trustGeneration != generation {
+            facts.trustGeneration = generation
+            facts.isTrusted = facts.peer.map { peer in trustedProxies.contains { $0.contains(peer) } } ?? false
+        }
+        return facts.isTrusted
+    }
 
     /// Nil: no address is known for the route.
     @inline(__always)
@@ -36,14 +42,6 @@ final class Policy {
         let group = groups[route.group]
         byRoute[route.id] = group
         return group
-    }
-
-    @inline(__always)
-    func mayBeCached(_ route: Route) -> Bool { cached[route.id] }
-
-    func allowCaching(_ route: Route) {
-        cached[route.id] = true
-        cachesAnything = true
     }
 
     func blocks(_ visitor: Visitor?, _ head: RequestHead) -> Bool {

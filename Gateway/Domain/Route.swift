@@ -1,4 +1,5 @@
 import Contracts
+import Synchronization
 
 /// What goes on when not everything can: overload sheds `bulk` first and `critical` last.
 enum Priority: UInt8, Sendable, CaseIterable {
@@ -63,6 +64,8 @@ final class Route: Sendable {
     let needsToken: Bool
     /// Which limits count, and for whom.
     let limits: [LimitRule]
+    /// Whether one of them counts for the address, whoever calls from it.
+    let limitsAddresses: Bool
     let maximumBody: Int
     /// Of the request's head, in bytes.
     let maximumHeader: Int
@@ -76,6 +79,8 @@ final class Route: Sendable {
     let compresses: Bool
     /// The body is read for the account that somebody wants to sign in to.
     let isSignIn: Bool
+    /// Whether its service has let an answer be shared, on whatever event loop that was seen.
+    private let sharing = Atomic(false)
 
     init(
         id: Int, label: String, service: ServiceName, group: String? = nil, isPublic: Bool = false, isKnown: Bool = true,
@@ -92,6 +97,7 @@ final class Route: Sendable {
         self.isKnown = isKnown
         self.needsToken = needsToken ?? (isKnown && !isPublic)
         self.limits = limits
+        limitsAddresses = limits.contains { $0.subject == .address }
         self.maximumBody = maximumBody
         self.maximumHeader = maximumHeader
         self.times = times
@@ -102,6 +108,11 @@ final class Route: Sendable {
         self.compresses = compresses
         self.isSignIn = isSignIn
     }
+
+    /// Until then its requests pay nothing for the cache.
+    @inline(__always)
+    var mayBeCached: Bool { sharing.load(ordering: .relaxed) }
+    func allowCaching() { sharing.store(true, ordering: .relaxed) }
 }
 
 /// What the table says of a request line.

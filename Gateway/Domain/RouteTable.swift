@@ -71,7 +71,6 @@ final class RouteTable: Sendable {
     }
 
     /// Without parameters (`;…`) and in whatever case, since some servers read it so.
-    /// Without parameters (`;…`) and in whatever case, since some servers read it so.
     private static func isForbidden(_ segment: some Collection<UInt8>) -> Bool {
         let name = segment.prefix { $0 != UInt8(ascii: ";") }
         return forbidden.contains { $0.utf8.count == name.count && zip(name, $0.utf8).allSatisfy { $0 | 0x20 == $1 } }

@@ -32,6 +32,8 @@ final class RoutingState: Sendable {
     private let state: Mutex<State>
     /// Held for a moment.
     private let inForce: Mutex<InForce>
+    /// Who makes ready what the file speaks of.
+    private let follower = Mutex<(@Sendable (GatewayFile) -> Void)?>(nil)
 
     init(prefixes: RoutingTable = .platform, defaults: GatewayDefaults, file: GatewayFile? = nil) {
         self.defaults = defaults
@@ -43,6 +45,15 @@ final class RoutingState: Sendable {
         inForce = Mutex(
             InForce(snapshot: RoutingSnapshot(table: outcome.table, file: file, generation: 0), warnings: outcome.faults + outcome.warnings)
         )
+    }
+
+    /// `follow` is given the file that is in force now, and each that follows before anybody can see that it is in force: upstreams are
+    /// there when the first request asks for them.
+    func follow(_ follow: @escaping @Sendable (GatewayFile) -> Void) {
+        state.withLock { state in
+            follower.withLock { $0 = follow }
+            follow(state.file)
+        }
     }
 
     /// One atomic read.
@@ -73,6 +84,7 @@ final class RoutingState: Sendable {
             // What the operators write last counts: a new text about maintenance ends what was switched by hand.
             if file.maintenance != state.file.maintenance { state.maintenance = nil }
             state.file = file
+            follower.withLock { $0 }?(file)
             replace(state, outcome.table, outcome.warnings)
             return .success(outcome.warnings)
         }

@@ -103,6 +103,9 @@ final class UpstreamGroup: Sendable {
     /// Sends away those who waited too long. To be called about every 100 ms by one loop, or several.
     func tick(now: UInt64) { queue.tick(now: now) }
 
+    /// Whether no request has a place here, or waits for one.
+    var isDeserted: Bool { queue.inside == 0 && queue.waitingNow.total == 0 }
+
     // MARK: - Replicas
 
     /// Who takes the next request; nil: nobody may be asked now (503 with `retryAfter`).

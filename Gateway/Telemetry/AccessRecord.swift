@@ -1,5 +1,5 @@
 /// What there is to tell of one request when it is over. The bytes are those of the request, and good for no longer than the call.
-struct AccessRecord {
+struct AccessRecord: ~Copyable {
     static var none: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
     var route: Route?
@@ -57,6 +57,8 @@ extension Exchange {
         record.requestID = requestID.raw
         record.trace = trace
         record.problem = problem
+        record.cache = cacheStatus?.word
+        record.version = version
         return record
     }
 }

@@ -18,6 +18,7 @@ final class GatewayMetrics: Sendable {
         var loops: [LoopTally] = []
         var plans: [String] = []
         var edges: [EdgeCounters] = []
+        var certificates: [@Sendable () -> Int] = []
     }
     private let state = Mutex(State())
     private let planCount = Atomic(0)
@@ -47,6 +48,30 @@ final class GatewayMetrics: Sendable {
     /// The connections of the listener.
     func show(_ edge: EdgeCounters) { state.withLock { $0.edges.append(edge) } }
 
+    /// The end of a certificate's time, in seconds since 1970: it moves when the certificate is replaced.
+    func show(certificate expires: @escaping @Sendable () -> Int) { state.withLock { $0.certificates.append(expires) } }
+
+    /// What the listeners have counted, for people.
+    var connections: [(name: String, value: Int)] {
+        let (edges, certificates) = state.withLock { ($0.edges, $0.certificates) }
+        func sum(_ counter: (EdgeCounters) -> Int) -> Int { edges.reduce(0) { $0 + counter($1) } }
+        return [
+            ("open", sum { $0.open.load(ordering: .relaxed) }), ("accepted", sum { $0.accepted.load(ordering: .relaxed) }),
+        ] + Self.ended.map { name, counter in (name, sum(counter)) }
+            + [
+                ("streams reset", sum { $0.resetStreams.load(ordering: .relaxed) }),
+                ("streams stalled", sum { $0.stalledStreams.load(ordering: .relaxed) }),
+            ] + (certificates.map { $0() }.min().map { [("certificate expires", $0)] } ?? [])
+    }
+
+    /// Why the gateway ended connections.
+    private static let ended: [(String, @Sendable (EdgeCounters) -> Int)] = [
+        ("too-many", { $0.refused.load(ordering: .relaxed) }), ("proxy-header", { $0.badProxies.load(ordering: .relaxed) }),
+        ("handshake", { $0.failedHandshakes.load(ordering: .relaxed) }), ("slow-opening", { $0.slowOpenings.load(ordering: .relaxed) }),
+        ("http2", { $0.brokenHTTP2.load(ordering: .relaxed) }), ("calmed", { $0.calmed.load(ordering: .relaxed) }),
+        ("stalled", { $0.stalledConnections.load(ordering: .relaxed) }),
+    ]
+
     /// Tells these plans apart from now on, as far as there is room; those it knew it goes on to know.
     func know(plans: some Sequence<String>) {
         state.withLock { state in
@@ -62,10 +87,11 @@ final class GatewayMetrics: Sendable {
     // MARK: - The page
 
     func families() -> [MetricFamily] {
-        let (loops, plans, edges) = state.withLock { ($0.loops, $0.plans, $0.edges) }
+        let (loops, plans, edges, certificates) = state.withLock { ($0.loops, $0.plans, $0.edges, $0.certificates) }
         var sum = LoopTally.Counts()
         for loop in loops { loop.read { Self.add($0, to: &sum) } }
-        return requestFamilies(sum, plans) + upstreamFamilies(sum) + edgeFamilies(edges) + (groups.map { groupFamilies($0) } ?? [])
+        return requestFamilies(sum, plans) + upstreamFamilies(sum) + edgeFamilies(edges)
+            + (certificates.map { $0() }.min().map { [Self.gauge("certificate_expiry_timestamp_seconds", $0)] } ?? []) + (groups.map { groupFamilies($0) } ?? [])
     }
 
     private static func add(_ counts: borrowing LoopTally.Counts, to sum: inout LoopTally.Counts) {
@@ -131,18 +157,12 @@ final class GatewayMetrics: Sendable {
     private func edgeFamilies(_ edges: [EdgeCounters]) -> [MetricFamily] {
         guard !edges.isEmpty else { return [] }
         func sum(_ counter: (EdgeCounters) -> Int) -> Int { edges.reduce(0) { $0 + counter($1) } }
-        let refused: [(String, Int)] = [
-            ("too-many", sum { $0.refused.load(ordering: .relaxed) }), ("proxy-header", sum { $0.badProxies.load(ordering: .relaxed) }),
-            ("handshake", sum { $0.failedHandshakes.load(ordering: .relaxed) }),
-            ("slow-opening", sum { $0.slowOpenings.load(ordering: .relaxed) }),
-            ("http2", sum { $0.brokenHTTP2.load(ordering: .relaxed) }), ("calmed", sum { $0.calmed.load(ordering: .relaxed) }),
-            ("stalled", sum { $0.stalledConnections.load(ordering: .relaxed) }),
-        ]
         return [
             Self.gauge("connections", sum { $0.open.load(ordering: .relaxed) }),
             Self.counter("connections_accepted", UInt64(sum { $0.accepted.load(ordering: .relaxed) })),
             MetricFamily(
-                "trionex_gateway_connections_ended_total", .counter, refused.map { ([("reason", $0.0)], .number(Double($0.1))) }),
+                "trionex_gateway_connections_ended_total", .counter,
+                Self.ended.map { reason, counter in ([("reason", reason)], .number(Double(sum(counter)))) }),
             Self.counter("http2_streams_reset", UInt64(sum { $0.resetStreams.load(ordering: .relaxed) })),
             Self.counter("http2_streams_stalled", UInt64(sum { $0.stalledStreams.load(ordering: .relaxed) })),
         ]

@@ -14,6 +14,8 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
     static let maximumDiscarded = 65_536
     /// For how long a refused client's bytes are read and thrown away, so that it sees the answer and not a broken connection.
     static let lingering = 2 * Monotonic.second
+    /// For how long a connection that is idle when the program ends may still bring a request.
+    static let drainGrace = Monotonic.second / 4
     /// Bodies up to this go into one write with their head.
     static let joined = 16_384
 
@@ -38,6 +40,8 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
     private var reader = BodyReader(.none)
     private var hasBodyEnded = true
     private var pending: ByteBuffer?
+    /// Whether what is there of a body is less than can be taken: a part of a chunk's size line.
+    private var needsMore = false
     private var isReadHeld = false
     private var isProcessing = false
     /// Whether the client has said that it sends nothing more.
@@ -65,7 +69,7 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         loop.opened(self)
-        deadline = Monotonic.now() &+ loop.door.times.head
+        deadline = Monotonic.coarse() &+ loop.door.times.head
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -86,12 +90,13 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
 
     func channelReadComplete(context: ChannelHandlerContext) {
         exchange?.bodyFlush()
-        context.fireChannelReadComplete()
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { exchange?.clientWritable() }
-        context.fireChannelWritabilityChanged()
+        isWritable = context.channel.isWritable
+        guard isWritable else { return }
+        exchange?.clientWritable()
+        if state == .head { process() }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -117,14 +122,13 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         exchange?.clientGone()
     }
 
-    /// A client that closes its half after the request still gets its answer (RFC 9112, section 9.6 leaves it to us).
+    /// A client that closes its half after its requests still gets their answers (RFC 9112, section 9.6 leaves it to us).
     private func inputEnded() {
         hasInputEnded = true
-        closesAfter = true
         switch state {
         case .head, .lingering: close()
         case .exchange:
-            if !hasBodyEnded, pending == nil { abortExchange() }
+            if !hasBodyEnded, pending == nil || needsMore { abortExchange() }
         case .tunnel: exchange?.tunnelEnded()
         case .closed: break
         }
@@ -138,31 +142,35 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
     func deadlinePassed(_ now: UInt64) {
         deadline = .max
         switch state {
+        case .head where !isWritable: close()
         case .head where request != nil || pending != nil:
             // A head that takes for ever is told so; between requests nothing is owed.
             refuse(.requestTimeout)
-        case .exchange: exchange?.bodyTimedOut()
+        case .exchange: if let exchange { exchange.bodyTimedOut() } else { close() }
         case .head, .tunnel, .lingering: close()
         case .closed: break
         }
     }
 
-    /// The program ends: the answer that is under way is the last.
+    /// The program ends: the answer that is under way is the last. A request may be on its way to us just now on a connection that
+    /// looks idle; closing that at once would fail it.
     func drain() {
         isDraining = true
         closesAfter = true
-        if state == .head, request == nil, pending == nil { close() }
+        if state == .head, request == nil, pending == nil { deadline = min(deadline, Monotonic.now() &+ Self.drainGrace) }
     }
 
     // MARK: Reading
 
     private var mayRead: Bool {
         switch state {
-        case .head, .lingering: true
+        // Who does not read answers is not asked for more requests.
+        case .head: isWritable
+        case .lingering: true
         case .closed: false
         case .tunnel: pending == nil
         case .exchange:
-            if hasBodyEnded || exchange == nil { (pending?.readableBytes ?? 0) < Self.maximumAhead } else { pending == nil }
+            if hasBodyEnded || exchange == nil { (pending?.readableBytes ?? 0) < Self.maximumAhead } else { pending == nil || needsMore }
         }
     }
 
@@ -184,7 +192,7 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
     private func takes(_ bytes: inout ByteBuffer) -> Bool {
         pending = nil
         switch state {
-        case .head: return readHead(&bytes)
+        case .head: return isWritable ? readHead(&bytes) : keep(bytes)
         case .exchange: return hasBodyEnded ? keep(bytes) : readBody(&bytes)
         case .tunnel:
             guard let exchange, exchange.wantsBody else { return keep(bytes) }
@@ -209,14 +217,15 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
             head = begun
         } else {
             // An empty line before a request is forgiven, as RFC 9112, section 2.2 asks.
-            if bytes.getInteger(at: bytes.readerIndex, as: UInt16.self) == 0x0D0A { bytes.moveReaderIndex(forwardBy: 2) }
-            guard bytes.readableBytes > 0 else { return false }
+            while bytes.getInteger(at: bytes.readerIndex, as: UInt16.self) == 0x0D0A { bytes.moveReaderIndex(forwardBy: 2) }
+            // Of such a line the first byte alone may be here yet.
+            guard bytes.readableBytes > 1 || bytes.readableBytesView.first.map({ $0 != 0x0D }) ?? false else { return keepHead(bytes) }
             head = loop.requestHead()
             request = head
-            deadline = Monotonic.now() &+ loop.door.times.head
+            deadline = Monotonic.coarse() &+ loop.door.times.head
         }
         do throws(HeadRefusal) {
-            guard try head.parse(&bytes) else { return keep(bytes) }
+            guard try head.parse(&bytes) else { return keepHead(bytes) }
         } catch {
             refuse(GatewayFailure(error))
             return false
@@ -227,6 +236,12 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         return pending != nil
     }
 
+    /// More of it has to come, from a client that can still send.
+    private func keepHead(_ bytes: ByteBuffer) -> Bool {
+        if hasInputEnded { close() }
+        return keep(bytes)
+    }
+
     private func begin(_ head: RequestHead) {
         state = .exchange
         deadline = .max
@@ -235,6 +250,7 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         hasBodyEnded = framing == .none
         closesAfter = closesAfter || !head.keepsAlive || isDraining
         owesContinue = head.expectsContinue && !hasBodyEnded
+        needsMore = false
         discarded = 0
         hasAnswerEnded = false
         isHeadPending = false
@@ -245,17 +261,24 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
 
     private func readBody(_ bytes: inout ByteBuffer) -> Bool {
         guard let exchange else { return discard(&bytes) }
+        needsMore = false
         guard exchange.wantsBody else { return keep(bytes) }
-        deadline = Monotonic.now() &+ loop.door.times.bodyIdle
+        deadline = Monotonic.coarse() &+ loop.door.times.bodyIdle
         switch reader.next(&bytes) {
         case .data(let data):
             if bytes.readableBytes > 0 { pending = bytes }
             let isComplete = reader.isComplete
             exchange.body(data)
-            if isComplete, state == .exchange, self.exchange === exchange, !hasBodyEnded {
+            guard state == .exchange, self.exchange === exchange, !hasBodyEnded else { break }
+            if isComplete {
                 hasBodyEnded = true
                 deadline = .max
                 exchange.bodyEnd(trailers: nil)
+            } else if hasInputEnded, pending == nil {
+                abortExchange()
+            } else if !exchange.wantsBody {
+                // It is not the client who is waited for now.
+                deadline = .max
             }
         case .end(let trailers):
             if bytes.readableBytes > 0 { pending = bytes }
@@ -263,7 +286,11 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
             deadline = .max
             exchange.bodyEnd(trailers: trailers)
         case .more:
-            if hasInputEnded { abortExchange() }
+            if hasInputEnded {
+                abortExchange()
+                return false
+            }
+            needsMore = true
             return keep(bytes)
         case .malformed:
             closesAfter = true
@@ -330,7 +357,8 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         _modify { yield &loop.out }
     }
 
-    var isWritable: Bool { context?.channel.isWritable ?? false }
+    /// Told by the channel whenever it changes.
+    private(set) var isWritable = true
 
     func sendInterim(_ status: Int) {
         loop.out.writeStaticString("\r\n")
@@ -341,7 +369,8 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
     func sendHead(_ status: Int, length: Int?, hasBody: Bool) {
         isChunkedAnswer = false
         // The rest of a body that nobody reads stands in the way of the next request; a client that still waits to be asked has none.
-        if !hasBodyEnded, owesContinue { closesAfter = true }
+        if !hasBodyEnded, owesContinue || reader.remaining > Self.maximumDiscarded && exchange?.wantsBody != true { closesAfter = true }
+        if hasInputEnded, pending == nil { closesAfter = true }
         if let length {
             loop.out.writeStaticString("Content-Length: ")
             loop.out.writeDecimal(length)
@@ -405,6 +434,9 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
             linger()
         } else if hasBodyEnded {
             next()
+        } else {
+            // The rest of the request is read to keep the connection, but not waited for without end.
+            deadline = Monotonic.coarse() &+ loop.door.times.bodyIdle
         }
         readOn()
         process()
@@ -423,7 +455,7 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
             write(loop.out)
             context?.flush()
         }
-        if state == .exchange, !hasBodyEnded { deadline = Monotonic.now() &+ loop.door.times.bodyIdle }
+        if state == .exchange, !hasBodyEnded { deadline = Monotonic.coarse() &+ loop.door.times.bodyIdle }
         guard !isProcessing else { return }
         process()
         // Nothing else will flush what was just passed on.
@@ -455,12 +487,12 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
     /// The answer is sent: on to the next request.
     private func next() {
         guard state == .exchange else { return }
-        if closesAfter || isDraining {
+        if closesAfter || isDraining || hasInputEnded && pending == nil {
             linger()
             return
         }
         state = .head
-        deadline = Monotonic.now() &+ loop.door.times.keepAlive
+        deadline = Monotonic.coarse() &+ loop.door.times.keepAlive
     }
 
     /// Says that nothing more will come once all is written, and reads on for a moment: closing at once with bytes unread would
@@ -469,7 +501,7 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         guard state != .lingering, state != .closed, let context else { return }
         state = .lingering
         pending = nil
-        deadline = Monotonic.now() &+ loop.door.times.bodyIdle
+        deadline = Monotonic.coarse() &+ loop.door.times.bodyIdle
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenComplete { [weak self] result in self?.wrote(result) }
         context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
@@ -481,7 +513,7 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
             close()
             return
         }
-        deadline = Monotonic.now() &+ Self.lingering
+        deadline = Monotonic.coarse() &+ Self.lingering
         context.close(mode: .output, promise: nil)
     }
 }

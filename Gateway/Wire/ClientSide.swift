@@ -6,13 +6,16 @@ final class ConnectionFacts {
     let peer: NetworkAddress?
     /// As in `X-Forwarded-For` and the log.
     let peerText: String
-    /// Whether the peer's `X-Forwarded-For` and `-Proto` count.
-    let isTrusted: Bool
+    /// Whether the peer's `X-Forwarded-For` and `-Proto` count, and by which file that was found out; -1 when the connection was opened.
+    var isTrusted: Bool
+    var trustGeneration = -1
     let isEncrypted: Bool
     /// `HTTP/1.1` or `HTTP/2`.
     let version: StaticString
     /// Who the connection is from, where its peer is no trusted proxy: the same for all its requests.
     let direct: Visitor
+    /// Whose token was shown last.
+    var lastCaller: Identity?
 
     init(peer: NetworkAddress?, peerText: String, isTrusted: Bool, isEncrypted: Bool, version: StaticString) {
         self.peer = peer
@@ -33,6 +36,10 @@ final class Visitor {
     let limitSubject: String
     /// `X-Forwarded-For: …` and `X-Forwarded-Proto: …`, each with its CRLF.
     let forwardedLines: [UInt8]
+    /// Of whoever shows no credential.
+    private(set) lazy var buckets = HeldBuckets()
+    /// Those of the address for callers, by their plan.
+    var callerBuckets: [String: HeldBuckets] = [:]
 
     init(text: String, address: NetworkAddress?, isEncrypted: Bool) {
         self.text = text

@@ -28,7 +28,8 @@ final class Exchange: Timed, ClientExchange {
         case over
     }
 
-    unowned let loop: Loop
+    /// Unchecked, since an exchange is its loop's own: none is used after the loop is gone, and this is read dozens of times a request.
+    unowned(unsafe) let loop: Loop
     var client: (any ClientSide)?
     var phase = Phase.idle
     private(set) var ticket: UInt64 = 0
@@ -45,6 +46,8 @@ final class Exchange: Timed, ClientExchange {
     var hasBodyEnded = false
     /// What was read of the body before it could be sent.
     var collected: ByteBuffer?
+    /// What was sent of the body of a request that may be sent again: all of it, or nil.
+    var kept: ByteBuffer?
     /// Whether the side may tell of the body as it comes.
     var wantsBody = false
     /// An access token in place of the credential that the client sent.
@@ -77,15 +80,23 @@ final class Exchange: Timed, ClientExchange {
     /// The client has it already: the body goes to the cache alone.
     var isBodyForCacheOnly = false
     var answeredAt: UInt64 = 0
+    /// Of the protocol that the request came by.
+    var version: StaticString?
     /// What the log and the metrics call it where there is no route.
     var action: StaticString?
     var isPreflight = false
+    /// Whether it ends when its session does: it has gone on for long enough to be looked at (`Loop.watch`).
+    var isWatched = false
 
     var startedAt: UInt64 = 0
     var deadline = UInt64.max
     var timedIndex = -1
 
-    init(_ loop: Loop) { self.loop = loop }
+    /// It is looked at by the clock for as long as there is the loop; while it is not used it has no deadline.
+    init(_ loop: Loop) {
+        self.loop = loop
+        loop.deadlines.add(self)
+    }
 
     var door: Door { loop.door }
     var policy: Policy { loop.policy }
@@ -95,10 +106,10 @@ final class Exchange: Timed, ClientExchange {
     func open(_ client: any ClientSide) {
         ticket &+= 1
         self.client = client
+        version = client.connection.version
         phase = .deciding
         startedAt = Monotonic.now()
         deadline = .max
-        loop.deadlines.add(self)
         loop.telemetry.began()
     }
 
@@ -107,7 +118,6 @@ final class Exchange: Timed, ClientExchange {
         guard phase != .over, phase != .idle else { return }
         phase = .over
         ticket &+= 1
-        loop.deadlines.remove(self)
         loop.unwatch(self)
         releaseUpstream(.cancelled)
         // It may still have waited for a connection.
@@ -130,6 +140,7 @@ final class Exchange: Timed, ClientExchange {
         received = 0
         hasBodyEnded = false
         collected = nil
+        kept = nil
         wantsBody = false
         replacement = nil
         limits.removeAll()
@@ -210,11 +221,13 @@ final class Exchange: Timed, ClientExchange {
         case .forwarding where dawdles:
             leavePlace()
             expectBytes()
+        case .forwarding where !hasBodyEnded && wantsBody: refuse(GatewayFailure.requestTimeout)
         case .waiting, .forwarding:
             releaseUpstream(.timedOut)
             refuse(GatewayFailure.slow(route?.service ?? .gateway))
         case .answering, .tunnel:
-            releaseUpstream(.timedOut)
+            // A client that does not read is not the service's fault.
+            releaseUpstream(upstream?.isPaused == true || !wantsBody && !hasBodyEnded ? .cancelled : .timedOut)
             problem = "idle"
             breakOff()
         }
@@ -232,7 +245,7 @@ final class Exchange: Timed, ClientExchange {
     /// Moves the time by which the next byte must have come.
     func expectBytes() {
         guard let route else { return }
-        deadline = Monotonic.now() &+ (dawdles ? min(route.times.idle, Self.uploadPatience) : route.times.idle)
+        deadline = Monotonic.coarse() &+ (dawdles ? min(route.times.idle, Self.uploadPatience) : route.times.idle)
         limitTotal(route)
     }
 

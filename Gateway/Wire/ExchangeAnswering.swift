@@ -27,11 +27,14 @@ extension Exchange {
         deadline = answeredAt &+ route.times.idle
         limitTotal(route)
         if status == 200, !signIn.isEmpty, !door.settings.limits.countsSuccessfulSignIns { signIn.giveBack(in: door.limits) }
-        leavePlace()
+        leavePlace(at: answeredAt)
         if isBodyForCacheOnly { status = 304 }
         let hasBody = framing != .none && !isBodyForCacheOnly
         var length: Int? = if case .length(let length) = framing { length } else { nil }
-        if !hasBody { length = isHead && head.contentLength >= 0 ? head.contentLength : head.status < 200 || [204, 304].contains(head.status) ? nil : 0 }
+        if !hasBody {
+            let saysNone = status < 200 || status == 204 || status == 304 || (isHead && head.contentLength < 0)
+            length = saysNone ? nil : isHead ? head.contentLength : 0
+        }
         let acceptEncoding = route.compresses ? compression(head, hasBody) : .asIs
         if case .encode(let coding) = acceptEncoding {
             compressor = loop.compressors.take(coding)
@@ -81,7 +84,7 @@ extension Exchange {
             compress { out throws(Compressor.Failure) in try compressor.finish(into: &out) }
             guard phase == .answering else { return }
         }
-        fill?.end(now: Monotonic.now())
+        if let fill { fill.end(now: Monotonic.now()) }
         fill = nil
         wantsBody = false
         self.client = nil
@@ -133,99 +136,6 @@ extension Exchange {
         var lines = ByteBufferAllocator().buffer(capacity: head.bytes.readableBytes)
         head.writeFields(to: &lines)
         Compression.writeEncoded(lines, coding, to: &out)
-    }
-
-    // MARK: With the cache
-
-    /// A service that lets its answers be shared is asked less often from then on.
-    private func noteCaching(_ head: ResponseHead, _ route: Route) {
-        guard door.cache != nil, route.cache != nil else { return invalidate(route) }
-        if !policy.mayBeCached(route), head.withValue(.cacheControl, CacheControl.allowsSharing) == true { policy.allowCaching(route) }
-        guard let fill else { return }
-        let isKept = fill.head(head, now: answeredAt)
-        cacheStatus = fill.status(stored: isKept)
-        if isKept { isBodyForCacheOnly = fill.isAnswered(by: head) } else { self.fill = nil }
-    }
-
-    /// What was changed is not given out any more as it was (RFC 9111, section 4.4).
-    private func invalidate(_ route: Route) {
-        guard let cache = door.cache, policy.cachesAnything, status < 400, let request, !isHead, !request.isMethod("GET") else { return }
-        cache.invalidate(CacheQuestion(request), service: route.service, scope: cacheScope(request))
-    }
-
-    /// Whether what the service says makes an answer that is kept do: it has not changed, or the service fails.
-    private func answerFromFill(_ head: ResponseHead, _ framing: BodyFraming) -> Bool {
-        guard let fill, let route else { return false }
-        let now = Monotonic.now()
-        let hit: CacheHit?
-        switch head.status {
-        case 304:
-            hit = fill.notModified(head, now: now)
-            if hit == nil {
-                // What would have been right is gone meanwhile: once more, without conditions.
-                self.fill = nil
-                letGoOfAnswered(304)
-                phase = .waiting
-                connect(route)
-                return true
-            }
-        case 500, 502, 503, 504: hit = fill.failed(now: now)
-        default: return false
-        }
-        self.fill = nil
-        guard let hit else { return false }
-        letGoOfAnswered(head.status)
-        answerStored(hit)
-        return true
-    }
-
-    /// The service has answered, and its answer is not for the client. Without a body its connection goes back by itself.
-    private func letGoOfAnswered(_ status: Int) {
-        answeredAt = Monotonic.now()
-        let connection = upstream
-        upstream = nil
-        finishReplica(.answered(status: status))
-        if status != 304 { connection?.abandon() }
-    }
-
-    /// An answer that is kept.
-    func answerStored(_ hit: CacheHit) {
-        guard let client, let request else { return }
-        let stored = hit.answer
-        phase = .answering
-        status = hit.isUnchanged ? 304 : stored.status
-        cacheStatus = hit.status
-        var body = stored.body, coding: ContentCoding?
-        if !hit.isUnchanged, route?.compresses == true, !isHead {
-            coding = request.withValue(.acceptEncoding, Compression.choose) ?? nil
-            if let wanted = coding { if let packed = stored.body(in: wanted) { body = packed } else { coding = nil } }
-        }
-        client.out.clear()
-        client.out.writeStatusLine(status)
-        if hit.isUnchanged {
-            client.out.writeImmutableBuffer(stored.unchangedLines)
-        } else if let coding {
-            Compression.writeEncoded(stored.lines, coding, to: &client.out)
-        } else {
-            client.out.writeImmutableBuffer(stored.lines)
-            if stored.isCompressible { client.out.writeStaticString(Compression.vary) }
-        }
-        client.out.writeStaticString("Age: ")
-        client.out.writeDecimal(hit.age)
-        client.out.writeStaticString("\r\n")
-        hit.status.write(to: &client.out)
-        writeCommonLines(
-            to: &client.out, hasOwnPolicy: stored.has(.contentSecurityPolicy), hasOwnReferrerPolicy: stored.has(.referrerPolicy))
-        let hasBody = !isHead && !hit.isUnchanged
-        client.sendHead(status, length: hit.isUnchanged ? nil : body.readableBytes, hasBody: hasBody)
-        if hasBody {
-            client.sendBody(body)
-            sent += body.readableBytes
-        }
-        self.client = nil
-        leavePlace()
-        client.sendEnd(trailers: nil)
-        end()
     }
 
     // MARK: The gateway's own
@@ -283,26 +193,31 @@ extension Exchange {
     }
 
     func answerPage(_ page: OwnPage, _ head: RequestHead) {
+        action = "page"
         guard head.isMethod("GET") || isHead else { return refuse(GatewayFailure.methodNotAllowed(allow: "GET, HEAD, OPTIONS")) }
         let isKnown = head.withValue(.ifNoneMatch) { page.isKnown($0) } ?? false
-        answer(isKnown ? 304 : page.status, isKnown ? ByteBuffer() : page.body, hasOwnPolicy: true) { out in
+        let form = head.withValue(.acceptEncoding) { page.form($0) } ?? page.form(nil)
+        answer(isKnown ? 304 : page.status, isKnown ? ByteBuffer() : form.body, hasOwnPolicy: true) { out in
             out.writeString(
-                "Content-Type: \(page.contentType)\r\nETag: \(page.etag)\r\nCache-Control: \(page.cacheControl)\r\nContent-Security-Policy: \(page.contentSecurityPolicy)\r\n"
+                "Content-Type: \(page.contentType)\r\nETag: \(form.etag)\r\nCache-Control: \(page.cacheControl)\r\nContent-Security-Policy: \(page.contentSecurityPolicy)\r\n"
             )
+            if let coding = form.coding, !isKnown {
+                Compression.write(coding, to: &out)
+            } else if page.varies {
+                out.writeStaticString(Compression.vary)
+            }
         }
     }
 
     // MARK: What every answer says
 
-    private func writeCommonLines(to out: inout ByteBuffer, hasOwnPolicy: Bool, hasOwnReferrerPolicy: Bool) {
+    func writeCommonLines(to out: inout ByteBuffer, hasOwnPolicy: Bool, hasOwnReferrerPolicy: Bool) {
         out.writeStaticString("X-Request-Id: ")
         out.writeBytes(requestID.raw)
         out.writeStaticString("\r\n")
         out.writeBytes(loop.dateLine)
-        out.writeStaticString("X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n")
-        if !hasOwnPolicy { out.writeStaticString("Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n") }
-        if !hasOwnReferrerPolicy { out.writeStaticString("Referrer-Policy: no-referrer\r\n") }
-        if visitor?.isEncrypted == true { out.writeStaticString("Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n") }
+        SecurityHeaders.write(
+            to: &out, hasContentSecurity: hasOwnPolicy, hasReferrer: hasOwnReferrerPolicy, isEncrypted: visitor?.isEncrypted == true)
         writeCrossOrigin(to: &out)
         writeLimits(to: &out)
     }
@@ -318,47 +233,13 @@ extension Failure {
     }
 }
 
-extension CacheControl {
-    /// Whether a shared cache may keep the answer, as far as this field says.
-    fileprivate static func allowsSharing(_ value: UnsafeRawBufferPointer) -> Bool {
-        let control = CacheControl(value)
-        return control.flags.contains(.isPublic) || control.sharedMaxAge != nil
-    }
-}
-
-extension StoredAnswer {
-    fileprivate func has(_ kind: FieldKind) -> Bool {
-        lines.withUnsafeReadableBytes { bytes in
-            var rest = FieldLines(bytes)
-            while let line = rest.next() {
-                if let base = line.name.baseAddress, FieldNames.response(base.assumingMemoryBound(to: UInt8.self), line.name.count) == kind {
-                    return true
-                }
-            }
-            return false
-        }
-    }
-}
-
-extension OwnPage {
-    /// Whether the client has it already (`If-None-Match`).
-    func isKnown(_ condition: UnsafeRawBufferPointer) -> Bool {
-        var isKnown = false
-        condition.eachElement { tag in
-            let bare = tag.starts(with: "W/".utf8) ? UnsafeRawBufferPointer(rebasing: tag[2...]) : tag
-            if bare.elementsEqual(etag.utf8) || tag.elementsEqual("*".utf8) { isKnown = true }
-        }
-        return isKnown
-    }
-}
-
 extension Exchange {
     /// What a page of another origin may see of the answer.
     private func writeCrossOrigin(to out: inout ByteBuffer) {
         let rules = policy.crossOrigin
         guard !rules.isEmpty, !isPreflight else { return }
         let grant = request?.withValue(.origin) { origin in
-            rules.grant(origin, tenant: identity?.tenantText, slug: request?.text(.tenantSlug)?.lowercased())
+            rules.grant(origin, tenant: identity?.tenantText, slug: request.flatMap { namedSlug($0, of: identity) })
         }
         if let grant = grant ?? nil { out.writeImmutableBuffer(grant.answer) } else { out.writeStaticString(CrossOrigin.vary) }
     }

@@ -6,6 +6,7 @@ import ServiceKit
 extension Exchange {
     /// Called by the client's side once the head is whole.
     func begin(_ head: RequestHead) {
+        loop.followPolicy()
         request = head
         framing = head.framing
         hasBodyEnded = framing == .none
@@ -38,14 +39,13 @@ extension Exchange {
 
     /// The peer, or whom the proxies saw that we trust; what comes from others is theirs to invent.
     private func visitor(_ head: RequestHead) -> Visitor? {
-        guard let facts = client?.connection, facts.isTrusted, head.has(.forwardedFor) || head.has(.forwardedProto) else {
+        guard let facts = client?.connection, head.has(.forwardedFor) || head.has(.forwardedProto), policy.trusts(facts) else {
             return client?.connection.direct
         }
         let address = ClientAddress(
             peer: facts.peerText, forwardedFor: head.allText(.forwardedFor), forwardedProto: head.text(.forwardedProto),
             trusted: policy.trustedProxies)
-        return Visitor(
-            text: address.text, address: NetworkAddress(address.text), isEncrypted: address.isEncrypted || facts.isEncrypted)
+        return loop.visitors.find(address.text, isEncrypted: address.isEncrypted || facts.isEncrypted)
     }
 
     // MARK: Where to
@@ -97,65 +97,94 @@ extension Exchange {
         case .none:
             if head.has(.cookie), !route.isPublic, decideCookie(head, route) { return }
             decideLimits(head, route)
-        case .token(let place): decideToken(place, head, route)
+        case .token(let place): decideToken(place, head, route, session: nil)
         case .apiKey(let place): exchangeKey(place, head, route)
         }
     }
 
-    private func decideToken(_ place: Place, _ head: RequestHead, _ route: Route) {
-            switch loop.identities.find(head, place) {
-            case .known(let identity):
-                self.identity = identity
-                decideLimits(head, route)
-            case .refused(let failure): badCredential(head, route, failure)
-            case .unknownKey:
-                // The keys are fetched, and then it is looked at again.
-                let token = head.text(place)
-                ask({ [verifier = door.verifier] in await Result.of { try await verifier.verify(token) } }) { exchange, result in
-                    if case .failure(let error) = result {
-                        return exchange.badCredential(head, route, error as? any Failure ?? GatewayFailure.unexpected)
-                    }
-                    guard case .known(let identity) = exchange.loop.identities.find(head, place) else {
-                        return exchange.badCredential(head, route, AccessFailure.badToken)
-                    }
-                    exchange.identity = identity
-                    exchange.decideLimits(head, route)
+    /// `session` is the cookie that the token was found in, and its place.
+    private func decideToken(_ place: Place, _ head: RequestHead, _ route: Route, session: (CookieSession, Place)?) {
+        switch loop.identities.find(head, place, on: client?.connection) {
+        case .known(let identity): known(identity, head, route, session)
+        case .refused(let failure): badCredential(head, route, failure)
+        case .unknownKey:
+            // The keys are fetched, and then it is looked at again.
+            let token = head.text(place)
+            ask({ [verifier = door.verifier] in await Result.of { try await verifier.verify(token) } }) { exchange, result in
+                if case .failure(let error) = result {
+                    return exchange.badCredential(head, route, error as? any Failure ?? GatewayFailure.unexpected)
                 }
+                guard case .known(let identity) = exchange.loop.identities.find(head, place, on: exchange.client?.connection) else {
+                    return exchange.badCredential(head, route, AccessFailure.badToken)
+                }
+                exchange.known(identity, head, route, session)
             }
+        }
+    }
+
+    private func known(_ identity: Identity, _ head: RequestHead, _ route: Route, _ session: (CookieSession, Place)?) {
+        if let (session, place) = session, !isMeant(head, session, at: place, by: identity) { return refuse(GatewayFailure.crossSite) }
+        self.identity = identity
+        decideLimits(head, route)
     }
 
     /// A console's session in a cookie stands for a token, where the request was meant by the person before the browser. False
-    /// without one, or without a reason to believe it: then the request is nobody's.
+    /// without one: then the request is nobody's.
     private func decideCookie(_ head: RequestHead, _ route: Route) -> Bool {
         guard !head.isRepeated(.cookie), let place = head.place(.cookie), let session = head.with(place, CookieSession.read) else { return false }
-        func shifted(_ range: Range<Int>) -> Place { Place(Int(place.start) + range.lowerBound, Int(place.start) + range.upperBound) }
+        // Whose page it may be is known once the token is: until then it may be anybody's that may call at all.
+        guard isMeant(head, session, at: place, by: nil) else {
+            refuse(GatewayFailure.crossSite)
+            return true
+        }
+        let token = place.part(session.token)
+        replacement = Array("Authorization: Bearer \(head.text(token))\r\n".utf8)
+        decideToken(token, head, route, session: (session, place))
+        return true
+    }
+
+    /// Whether the page that sent it may act for whoever the cookie is of.
+    private func isMeant(_ head: RequestHead, _ session: CookieSession, at cookies: Place, by identity: Identity?) -> Bool {
+        let isOriginAllowed = head.withValue(.origin) { origin in
+            guard let identity else { return policy.crossOrigin.preflight(origin) != nil }
+            return policy.crossOrigin.grant(origin, tenant: identity.tenantText, slug: namedSlug(head, of: identity)) != nil
+        }
         let verdict = head.bytes.withUnsafeReadableBytes { bytes in
             func value(_ place: Place?) -> UnsafeRawBufferPointer? {
                 place.map { UnsafeRawBufferPointer(rebasing: bytes[Int($0.start)..<Int($0.end)]) }
             }
-            let origin = value(head.place(.origin))
             return CrossSite.check(
                 CrossSite.Evidence(
                     isUnsafe: !(isHead || head.isMethod("GET") || head.isMethod("OPTIONS")),
                     isUpgrade: head.saysUpgrade && head.has(.upgrade), headerToken: value(head.place(.csrfToken)),
-                    cookieToken: value(session.csrf.map(shifted)), origin: origin, fetchSite: value(head.place(.fetchSite)),
+                    cookieToken: value(session.csrf.map(cookies.part)), origin: value(head.place(.origin)), fetchSite: value(head.place(.fetchSite)),
                     host: value(head.host), isEncrypted: visitor?.isEncrypted ?? false,
-                    isOriginAllowed: origin.map { policy.crossOrigin.preflight($0) != nil } ?? false))
+                    isOriginAllowed: isOriginAllowed ?? false))
         }
-        guard verdict == .fine else {
-            refuse(GatewayFailure.crossSite)
-            return true
-        }
-        let token = shifted(session.token)
-        replacement = Array("Authorization: Bearer \(head.text(token))\r\n".utf8)
-        decideToken(token, head, route)
-        return true
+        return verdict == .fine
     }
 
-    /// Where anybody may call, a bad credential is taken no notice of: an expired token must not keep somebody from signing in.
+    /// The organization that the request names, as far as that will be held against the token's. Of an organization that is only said
+    /// to be the token's nothing follows.
+    func namedSlug(_ head: RequestHead, of identity: Identity?) -> String? {
+        guard identity == nil || door.agreement != nil else { return nil }
+        return namedSlugs(head).first
+    }
+
+    /// In lower case: by `X-Tenant-Slug`, and by the label before the public domain.
+    func namedSlugs(_ head: RequestHead) -> [String] {
+        guard head.has(.tenantSlug) || door.settings.publicDomain != nil else { return [] }
+        return TenantAgreement.named(
+            header: head.text(.tenantSlug)?.lowercased(), host: head.host.map(head.text), domain: door.settings.publicDomain)
+    }
+
+    /// Where anybody may call, a bad credential is taken no notice of, nor passed on: an expired token must not keep somebody from
+    /// signing in. What is of OAuth judges tokens itself, and says what is wrong with them (RFC 6750, section 3.1).
     private func badCredential(_ head: RequestHead, _ route: Route, _ failure: any Failure) {
         replacement = nil
-        if route.isPublic { decideLimits(head, route) } else { chargeThenRefuse(head, route, failure) }
+        guard route.isPublic else { return chargeThenRefuse(head, route, failure) }
+        if failure as? GatewayFailure == .twoCredentials || !head.isOfOAuth(route) { head.dropCredentials() }
+        decideLimits(head, route)
     }
 
     /// A token or key that is none of ours is counted against its address, so that guessing is limited too.
@@ -165,8 +194,13 @@ extension Exchange {
 
     /// Auth is asked what a key is good for; no service needs to see one.
     private func exchangeKey(_ place: Place, _ head: RequestHead, _ route: Route) {
-        // Auth is not asked about a key where nobody needs one; where it cannot be asked, the services do.
-        guard !route.isPublic, let keys = door.apiKeys else { return decideLimits(head, route) }
+        // Auth is not asked about a key where nobody needs one, and no service sees one.
+        if route.isPublic {
+            head.dropCredentials()
+            return decideLimits(head, route)
+        }
+        // Where auth cannot be asked, the services do.
+        guard let keys = door.apiKeys else { return decideLimits(head, route) }
         if let identity = head.with(place, loop.identities.find(key:)) {
             self.identity = identity
             replacement = identity.replacement
@@ -244,11 +278,8 @@ extension Exchange {
 
     /// Only who names an organization otherwise than by the token has something to agree on.
     private func decideTenant(_ head: RequestHead, _ route: Route) {
-        guard head.has(.tenantSlug) || door.settings.publicDomain != nil, let agreement = door.agreement else {
-            return decideBody(head, route)
-        }
-        let named = TenantAgreement.named(
-            header: head.text(.tenantSlug), host: head.host.map(head.text), domain: door.settings.publicDomain)
+        guard let agreement = door.agreement else { return decideBody(head, route) }
+        let named = namedSlugs(head)
         guard !named.isEmpty else { return decideBody(head, route) }
         let caller = route.isPublic ? nil : identity?.caller
         let attempt = TenantAgreement.Attempt(
@@ -290,7 +321,7 @@ extension Exchange {
     func collectedAll() {
         guard let head = request, let route else { return }
         phase = .deciding
-        deadline = Monotonic.now() &+ door.times.deciding
+        deadline = Monotonic.coarse() &+ door.times.deciding
         wantsBody = false
         let account = SignIn.subject(of: collected ?? ByteBuffer(), address: visitor?.limitSubject ?? "")
         for rule in policy.plans.resolve(route.limits, plan: identity?.caller.plan) where rule.subject == .account {
@@ -299,75 +330,11 @@ extension Exchange {
         guard !signIn.isEmpty else { return decideAnswerFromCache(head, route) }
         ask({ [signIn, book = door.limits] in await signIn.settled(in: book) }) { exchange, settled in
             exchange.signIn = settled
-            if settled.refusal == nil { exchange.decideAnswerFromCache(head, route) } else { exchange.limited(settled) }
+            if settled.refusal == nil { return exchange.decideAnswerFromCache(head, route) }
+            // All or none: what refuses comes too late to have been asked first.
+            exchange.limits.takeBack(in: exchange.door.limits)
+            exchange.limited(settled)
         }
-    }
-
-    // MARK: Perhaps it is known already
-
-    private func decideAnswerFromCache(_ head: RequestHead, _ route: Route) {
-        isUpgrade =
-            route.allowsUpgrade && head.saysUpgrade && head.isMethod("GET") && !head.isHTTP10
-            && head.withValue(.upgrade) { $0.isWord("websocket") } == true
-        // Only where a service has been seen to allow it: the others' requests pay nothing for a cache.
-        guard let cache = door.cache, let rule = route.cache, policy.mayBeCached(route), !isUpgrade else { return enter(route) }
-        let asked = ticket
-        let bound = NIOLoopBound((self, route), eventLoop: loop.eventLoop)
-        let lookup = cache.look(
-            CacheQuestion(head), service: route.service, rule: rule, scope: cacheScope(head), on: loop.eventLoop, now: Monotonic.now()
-        ) { lookup in
-            let (exchange, route) = bound.value
-            if exchange.ticket == asked { exchange.looked(lookup, route) }
-        }
-        if let lookup { looked(lookup, route) }
-    }
-
-    func cacheScope(_ head: RequestHead) -> CacheScope {
-        if let identity { return identity.cacheScope }
-        guard let slug = head.text(.tenantSlug) else { return CacheScope.anonymous }
-        return CacheScope(slug: slug.lowercased())
-    }
-
-    private func looked(_ lookup: CacheLookup, _ route: Route) {
-        switch lookup {
-        case .hit(let hit): answerStored(hit)
-        case .stale(let hit, let fill):
-            refreshInBackground(fill, route)
-            answerStored(hit)
-        case .lead(let fill):
-            self.fill = fill
-            enter(route)
-        case .bypass(let reason):
-            cacheStatus = .forwarded(reason, stored: false)
-            enter(route)
-        case .absent: refuse(GatewayFailure.onlyIfCached)
-        }
-    }
-
-    /// Fetches a new answer for the cache while the client has the old one.
-    private func refreshInBackground(_ fill: CacheFill, _ route: Route) {
-        guard let client, let head = request else { return }
-        let copy = loop.requestHead()
-        var bytes = head.bytes
-        guard (try? copy.parse(&bytes)) == true else { return loop.giveBack(copy) }
-        let silent = SilentClient(client.connection, loop)
-        let exchange = loop.exchange(for: silent)
-        silent.exchange = exchange
-        exchange.refresh(copy, route, fill, of: self)
-    }
-
-    private func refresh(_ head: RequestHead, _ route: Route, _ fill: CacheFill, of other: Exchange) {
-        request = head
-        hasBodyEnded = true
-        self.route = route
-        self.fill = fill
-        identity = other.identity
-        replacement = other.replacement
-        visitor = other.visitor
-        action = "refresh"
-        requestID.make(loop.nextRandom(), loop.nextRandom(), milliseconds: WallClock.milliseconds())
-        trace.begin(loop.nextRandom(), loop.nextRandom(), span: loop.nextRandom(), sampled: false)
-        enter(route)
     }
 }
 
@@ -375,4 +342,21 @@ extension Result where Failure == any Error {
     static func of(_ body: () async throws -> Success) async -> Result {
         do { return .success(try await body()) } catch { return .failure(error) }
     }
+}
+
+extension RequestHead {
+    /// None of what the client says who it is goes on.
+    func dropCredentials() {
+        drop(.authorization)
+        drop(.apiKey)
+    }
+
+    fileprivate func isOfOAuth(_ route: Route) -> Bool {
+        route.service == .auth && with(path) { $0.starts(with: "/oauth2/".utf8) }
+    }
+}
+
+extension Place {
+    /// A part of this one, counted from its start.
+    fileprivate func part(_ range: Range<Int>) -> Place { Place(Int(start) + range.lowerBound, Int(start) + range.upperBound) }
 }

@@ -10,7 +10,7 @@ extension Exchange {
         guard let group = policy.group(route) else { return refuse(GatewayFailure.away(route.service)) }
         self.group = group
         phase = .waiting
-        deadline = Monotonic.now() &+ route.times.firstByte
+        deadline = Monotonic.coarse() &+ route.times.firstByte
         if group.tryEnter() {
             holdsPlace = true
             return connect(route)
@@ -43,12 +43,12 @@ extension Exchange {
     }
 
     /// Gives the place back: at the head of the answer, or when there will be none.
-    func leavePlace() {
+    func leavePlace(at now: UInt64? = nil) {
         guard holdsPlace else { return }
         holdsPlace = false
         let isStream = received > 0 || isUpgrade
         group?.leave(
-            now: Monotonic.now(), latency: answeredAt > 0 && !isStream ? answeredAt &- sentAt : nil, ok: status != 503)
+            now: now ?? Monotonic.now(), latency: answeredAt > 0 && !isStream ? answeredAt &- sentAt : nil, ok: status != 503)
     }
 
     // MARK: A connection
@@ -61,7 +61,8 @@ extension Exchange {
         group.began(replica)
         isReplicaOpen = true
         let pool = loop.upstreams.pool(for: replica)
-        if let connection = pool.take() { return send(over: connection, route) }
+        // Where one that was kept has just turned out to be closed, others may be too.
+        if tries == 1, let connection = pool.take() { return send(over: connection, route, at: now) }
         let asked = ticket
         pool.connect(within: route.times.connect) { [self] result in
             guard ticket == asked, phase == .waiting else {
@@ -70,7 +71,7 @@ extension Exchange {
                 return
             }
             switch result {
-            case .success(let connection): send(over: connection, route)
+            case .success(let connection): send(over: connection, route, at: Monotonic.now())
             case .failure: failedToConnect(route)
             }
         }
@@ -80,8 +81,10 @@ extension Exchange {
     private func failedToConnect(_ route: Route) {
         finishReplica(.connectFailed)
         let now = Monotonic.now()
-        guard tries <= Self.maximumConnects, group?.mayRetry(now: now) == true else { return refuse(GatewayFailure.away(route.service)) }
-        if group?.replicas.count ?? 0 > 1 { return connect(route) }
+        guard tries <= Self.maximumConnects, let group else { return refuse(GatewayFailure.away(route.service)) }
+        // Another replica gets nothing but what it would have got anyway.
+        if group.replicas.count > 1 { return connect(route) }
+        guard group.mayRetry(now: now) else { return refuse(GatewayFailure.away(route.service)) }
         let asked = ticket
         loop.eventLoop.assumeIsolated().scheduleTask(in: Self.retryPause) { [self] in
             if ticket == asked, phase == .waiting { connect(route) }
@@ -89,6 +92,8 @@ extension Exchange {
     }
 
     static var maximumConnects: Int { 2 }
+    /// Bytes of a body that are kept for as long as the request may have to be sent again.
+    static var maximumKept: Int { 65_536 }
     /// An upload that takes longer gives its place back: it is the client that is slow, and not the service.
     static var uploadPatience: UInt64 { Monotonic.second }
     static var retryPause: TimeAmount { .milliseconds(100) }
@@ -102,16 +107,16 @@ extension Exchange {
 
     // MARK: The request
 
-    private func send(over connection: UpstreamConnection, _ route: Route) {
+    private func send(over connection: UpstreamConnection, _ route: Route, at now: UInt64) {
         guard let head = request, let client else { return }
         upstream = connection
         phase = .forwarding
-        sentAt = Monotonic.now()
+        sentAt = now
         connection.begin(self, isHead: isHead)
         client.out.clear(minimumCapacity: head.bytes.readableBytes + 1_024)
         writeHead(head, to: &client.out, for: connection.replica)
         // After each write the connection may turn out to be dead, and then this exchange has moved on.
-        if let collected { client.out.writeImmutableBuffer(collected) }
+        if let collected { client.out.writeImmutableBuffer(collected) } else if tries > 1 { writeKept(to: &client.out) }
         connection.writeAndFlush(client.out)
         guard upstream === connection, phase == .forwarding else { return }
         if hasBodyEnded {
@@ -123,10 +128,25 @@ extension Exchange {
         }
     }
 
+    /// What came of the body before the request had to be sent again.
+    private func writeKept(to out: inout ByteBuffer) {
+        guard case .chunked = framing else {
+            if let kept { out.writeImmutableBuffer(kept) }
+            return
+        }
+        if let kept, kept.readableBytes > 0 {
+            out.writeHexadecimal(kept.readableBytes)
+            out.writeStaticString("\r\n")
+            out.writeImmutableBuffer(kept)
+            out.writeStaticString("\r\n")
+        }
+        if hasBodyEnded { out.writeStaticString("0\r\n\r\n") }
+    }
+
     private func requestEnded(_ route: Route) {
         wantsBody = false
         if phase == .forwarding {
-            deadline = Monotonic.now() &+ route.times.firstByte
+            deadline = Monotonic.coarse() &+ route.times.firstByte
             limitTotal(route)
         }
         upstream?.requestEnded()
@@ -209,6 +229,7 @@ extension Exchange {
         case .forwarding, .answering:
             guard let route else { return }
             if received > route.maximumBody { return bodyTooLarge(route) }
+            keep(bytes, route)
             if holdsPlace, Monotonic.now() &- sentAt > Self.uploadPatience { leavePlace() }
             expectBytes()
             if case .chunked = framing {
@@ -220,6 +241,16 @@ extension Exchange {
             }
             yieldToUpstream()
         default: break
+        }
+    }
+
+    private func keep(_ bytes: ByteBuffer, _ route: Route) {
+        if received == bytes.readableBytes {
+            kept = received <= Self.maximumKept && mayRepeat(route) ? bytes : nil
+        } else if received <= Self.maximumKept {
+            kept?.writeImmutableBuffer(bytes)
+        } else {
+            kept = nil
         }
     }
 
@@ -245,6 +276,7 @@ extension Exchange {
         case .collecting: collectedAll()
         case .forwarding, .answering:
             guard let route, let upstream else { return }
+            if trailers != nil { kept = nil }
             if case .chunked = framing {
                 var last = loop.chunkLine(0)
                 if let trailers { last.writeImmutableBuffer(trailers) }
@@ -290,10 +322,17 @@ extension Exchange {
     /// A second try must do no harm: nothing of the body is gone, and the request may be done twice. A connection that had been kept
     /// and was closed by the service just then costs no retry.
     private func mayTryAgain(_ route: Route, isStale: Bool) -> Bool {
-        guard let head = request, received == 0 || collected != nil, hasBodyEnded, tries < 3, !isUpgrade else { return false }
-        let isSafe = isHead || head.isMethod("GET") || head.isMethod("OPTIONS")
-        guard isSafe || (route.mayRetry && !head.has(.ifMatch)) || head.has(.idempotencyKey) else { return false }
+        guard received == 0 || collected != nil || kept?.readableBytes == received, tries < 3, !isUpgrade, mayRepeat(route) else {
+            return false
+        }
         return isStale || group?.mayRetry(now: Monotonic.now()) == true
+    }
+
+    /// Whether it does no harm to do the request twice.
+    private func mayRepeat(_ route: Route) -> Bool {
+        guard let head = request else { return false }
+        return isHead || head.isMethod("GET") || head.isMethod("OPTIONS") || (route.mayRetry && !head.has(.ifMatch))
+            || head.has(.idempotencyKey)
     }
 
     func upstreamMalformed(_ refusal: HeadRefusal) {

@@ -11,18 +11,18 @@ final class GatewayServer: Service {
     private let settings: Listener.Settings
     private let threads: Int
     private let onListening: @Sendable (Int) -> Void
-    private let counters: @Sendable (EdgeCounters) -> Void
+    private let edge: @Sendable (Listener) -> Void
     private let logger: Logger
 
     init(
-        _ door: Door, settings: Listener.Settings, threads: Int, logger: Logger, counters: @escaping @Sendable (EdgeCounters) -> Void,
+        _ door: Door, settings: Listener.Settings, threads: Int, logger: Logger, edge: @escaping @Sendable (Listener) -> Void,
         onListening: @escaping @Sendable (Int) -> Void
     ) {
         self.door = door
         self.settings = settings
         self.threads = threads == 0 ? System.coreCount : threads
         self.logger = logger
-        self.counters = counters
+        self.edge = edge
         self.onListening = onListening
     }
 
@@ -54,7 +54,7 @@ final class GatewayServer: Service {
                 http1: { facts, channel in ClientConnection(Self.loop(loops, channel.eventLoop), facts) },
                 exchanges: { eventLoop in Self.loop(loops, eventLoop) }),
             logger: logger)
-        counters(listener.counters)
+        edge(listener)
         let ports = try await listener.open()
         logger.notice(
             "listening", metadata: ["port": "\(ports.plain)", "tlsPort": "\(ports.tls.map(String.init) ?? "none")", "loops": "\(threads)"])

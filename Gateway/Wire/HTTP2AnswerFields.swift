@@ -1,7 +1,5 @@
 import CNghttp2
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 import NIOCore
 
 /// Makes the field lines of an answer into what nghttp2 takes. One of these serves all connections of an event loop: what it points to
@@ -76,7 +74,8 @@ final class HTTP2AnswerFields {
         while valueEnd > valueStart, base[valueEnd &- 1] == 0x20 || base[valueEnd &- 1] == 0x09 { valueEnd &-= 1 }
         let flags = Self.isFresh(base + start, nameCount) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE
         fields[count] = nghttp2_nv(
-            name: UnsafeMutablePointer(mutating: base + start), value: UnsafeMutablePointer(mutating: base + valueStart), namelen: nameCount,
+            name: UnsafeMutablePointer(mutating: base + start), value: UnsafeMutablePointer(mutating: base + valueStart),
+            namelen: nameCount,
             valuelen: valueEnd &- valueStart, flags: UInt8(truncatingIfNeeded: flags.rawValue))
         count &+= 1
     }

@@ -17,29 +17,29 @@ final class HTTP2Connection: ChannelDuplexHandler, Drainable {
     /// Bodies from this size on are handed to the socket as they are, rather than copied behind their frame's head.
     private static let worthLending = 8 << 10
     /// Frames a second that carry neither fields nor a body. Many windows must be moved for many downloads; all else is rare.
-    private static let maximumWindowFrames = 20_000
-    private static let maximumOtherFrames = 500
+    static let maximumWindowFrames = 20_000
+    static let maximumOtherFrames = 500
 
     let facts: ConnectionFacts
-    private let limits: HTTP2Limits
+    let limits: HTTP2Limits
     private let headLimits: HeadLimits
-    private let workspace: HTTP2Workspace
-    private let counters: EdgeCounters
-    private let source: any ExchangeSource
-    private var session: OpaquePointer?
-    private var context: ChannelHandlerContext?
-    private var streams: [HTTP2Stream] = []
+    let workspace: HTTP2Workspace
+    let counters: EdgeCounters
+    let source: any ExchangeSource
+    var session: OpaquePointer?
+    var context: ChannelHandlerContext?
+    var streams: [HTTP2Stream] = []
 
     // Reading.
-    private var fields: HTTP2RequestFields
-    private var headStream: HTTP2Stream?
-    private var trailers: ByteBuffer?
-    private var trailerFields = 0
-    private var input = ByteBuffer()
-    private var inputBase: UnsafeRawPointer?
+    var fields: HTTP2RequestFields
+    var headStream: HTTP2Stream?
+    var trailers: ByteBuffer?
+    var trailerFields = 0
+    var input = ByteBuffer()
+    var inputBase: UnsafeRawPointer?
     private var isReading = false
     /// Streams whose services have been passed on a part of a body.
-    private var unflushed: [HTTP2Stream] = []
+    var unflushed: [HTTP2Stream] = []
     private var hasInputEnded = false
 
     // Writing.
@@ -54,22 +54,22 @@ final class HTTP2Connection: ChannelDuplexHandler, Drainable {
     var hasBlockedStreams = false
 
     // Limits.
-    private var begun = 0
-    private var resets: ResetBudget
-    private var windowFrames = 0
-    private var otherFrames = 0
-    private var idleTicks = 0
-    private var headTicks = 0
-    private var stalledTicks = 0
-    private var waitingBytes = 0
-    private var graceTicks = -1
-    private var isDraining = false
-    private var isCalmed = false
+    var begun = 0
+    var resets: ResetBudget
+    var windowFrames = 0
+    var otherFrames = 0
+    var idleTicks = 0
+    var headTicks = 0
+    var stalledTicks = 0
+    var waitingBytes = 0
+    var graceTicks = -1
+    var isDraining = false
+    var isCalmed = false
     /// Nothing more is read.
-    private var isEnding = false
+    var isEnding = false
     /// Nothing more is written.
-    private var isClosing = false
-    private var lingeringTicks = -1
+    var isClosing = false
+    var lingeringTicks = -1
 
     init(
         facts: ConnectionFacts, limits: HTTP2Limits, headLimits: HeadLimits, workspace: HTTP2Workspace, counters: EdgeCounters,
@@ -114,14 +114,14 @@ final class HTTP2Connection: ChannelDuplexHandler, Drainable {
         endStreams()
     }
 
-    private func endStreams() {
+    func endStreams() {
         headStream = nil
         unflushed = []
         let open = streams
         streams = []
         for stream in open {
             nghttp2_session_set_stream_user_data(session, stream.id, nil)
-            close(stream)
+            release(stream)
         }
     }
 
@@ -260,7 +260,7 @@ final class HTTP2Connection: ChannelDuplexHandler, Drainable {
 
     /// Ends the connection where nothing more will be said on it. What was said is written first, and then the client gets a moment
     /// to go by itself, because some take the end of a connection for the end of what they have not read yet.
-    private func closeIfDone() {
+    func closeIfDone() {
         guard let context, !isClosing else { return }
         let hasNoMore = nghttp2_session_want_write(session) == 0
         let isDone = hasNoMore && nghttp2_session_want_read(session) == 0
@@ -282,270 +282,5 @@ final class HTTP2Connection: ChannelDuplexHandler, Drainable {
     /// Whether a stream with this many waiting bytes may take more.
     func hasRoom(_ waiting: Int) -> Bool {
         waiting < limits.streamBuffer && (queued < limits.connectionBuffer || waiting < limits.crowdedBuffer)
-    }
-
-    // MARK: What the library tells
-
-    func began(_ header: nghttp2_frame_hd) -> Int32 {
-        switch UInt32(header.type) {
-        case NGHTTP2_HEADERS.rawValue, NGHTTP2_CONTINUATION.rawValue: return 0
-        case NGHTTP2_DATA.rawValue where header.length > 0 || header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0: return 0
-        case NGHTTP2_WINDOW_UPDATE.rawValue: windowFrames &+= 1
-        default: otherFrames &+= 1
-        }
-        if windowFrames > Self.maximumWindowFrames || otherFrames > Self.maximumOtherFrames { calm() }
-        return 0
-    }
-
-    func beganHeaders(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
-        headTicks = 0
-        guard frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST else {
-            headStream = HTTP2Session.stream(session, frame.pointee.hd.stream_id)
-            trailers = nil
-            trailerFields = 0
-            return 0
-        }
-        begun += 1
-        let stream = HTTP2Stream(id: frame.pointee.hd.stream_id, owner: self, out: workspace.takeBuffer())
-        stream.index = streams.count
-        streams.append(stream)
-        nghttp2_session_set_stream_user_data(session, stream.id, Unmanaged.passUnretained(stream).toOpaque())
-        headStream = stream
-        fields.begin(into: workspace.takeBuffer())
-        return 0
-    }
-
-    func field(_ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int) {
-        guard let headStream else { return }
-        if !headStream.hasBegun {
-            fields.add(name, nameCount, value, valueCount)
-        } else {
-            trailer(name, nameCount, value, valueCount)
-        }
-    }
-
-    /// Only fields that say nothing of framing, routing or credentials go on; beyond the limits of HTTP/1.1's, none.
-    private func trailer(_ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int) {
-        trailerFields += 1
-        guard nameCount > 0, trailerFields <= BodyReader.maximumTrailerFields, ByteClass.isValue(value, valueCount),
-            (trailers?.readableBytes ?? 0) + nameCount + valueCount + 4 <= BodyReader.maximumTrailers,
-            FieldNames.request(name, nameCount).mayTrail, FieldNames.response(name, nameCount).mayTrail
-        else { return }
-        var lines = trailers ?? ByteBuffer()
-        trailers = nil
-        HTTP2RequestFields.write(name, nameCount, value, valueCount, to: &lines)
-        trailers = lines
-    }
-
-    func received(_ frame: UnsafePointer<nghttp2_frame>) {
-        let isEnd = frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
-        switch UInt32(frame.pointee.hd.type) {
-        case NGHTTP2_HEADERS.rawValue:
-            guard let stream = headStream else { return }
-            headStream = nil
-            if !stream.hasBegun {
-                begin(stream, isWhole: isEnd)
-            } else if isEnd {
-                stream.receivedEnd(trailers: trailers)
-                trailers = nil
-            }
-        case NGHTTP2_DATA.rawValue where isEnd:
-            HTTP2Session.stream(session, frame.pointee.hd.stream_id)?.receivedEnd(trailers: nil)
-        default: break
-        }
-    }
-
-    private func begin(_ stream: HTTP2Stream, isWhole: Bool) {
-        if begun >= limits.requests { drain() }
-        switch fields.finish(hasBody: !isWhole) {
-        case .malformed: reset(stream, NGHTTP2_PROTOCOL_ERROR)
-        case .tooLarge: stream.refuse(.headTooLarge, source.clientExchange(for: stream), isWhole: isWhole)
-        case .head(let bytes):
-            let head = source.requestHead()
-            var unread = bytes
-            do throws(HeadRefusal) {
-                // Whole, since it was written as such.
-                guard try head.parse(&unread) else { throw .malformedLine }
-            } catch {
-                source.giveBack(head)
-                return stream.refuse(error, source.clientExchange(for: stream), isWhole: isWhole)
-            }
-            stream.begin(head, in: bytes, source.clientExchange(for: stream), isWhole: isWhole)
-        }
-    }
-
-    func receivedBody(_ id: Int32, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
-        guard let base = inputBase, count > 0 else { return }
-        let at = input.readerIndex + base.distance(to: UnsafeRawPointer(bytes))
-        guard let stream = HTTP2Session.stream(session, id), let slice = input.getSlice(at: at, length: count) else {
-            return consumeOfConnection(count)
-        }
-        stream.received(slice)
-    }
-
-    func streamClosed(_ id: Int32, _ error: UInt32) {
-        guard let stream = HTTP2Session.stream(session, id) else { return }
-        nghttp2_session_set_stream_user_data(session, id, nil)
-        if headStream === stream {
-            headStream = nil
-            fields.drop()
-        }
-        if stream.index < streams.count, streams[stream.index] === stream {
-            let last = streams.removeLast()
-            if last !== stream {
-                streams[stream.index] = last
-                last.index = stream.index
-            }
-        }
-        close(stream)
-        if error != NGHTTP2_NO_ERROR.rawValue, !stream.isGivenUp {
-            counters.resetStreams.add(1, ordering: .relaxed)
-            if !resets.take() { calm() }
-        }
-    }
-
-    private func close(_ stream: HTTP2Stream) {
-        stream.closed()
-        workspace.give(stream.takeHeadBytes())
-        workspace.give(stream.takeOut())
-    }
-
-    /// A client that makes work without end is told so and left.
-    private func calm() {
-        guard !isCalmed else { return }
-        isCalmed = true
-        counters.calmed.add(1, ordering: .relaxed)
-        nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
-        sendSoon()
-    }
-
-    // MARK: What streams ask for
-
-    func owesFlush(_ stream: HTTP2Stream) {
-        unflushed.append(stream)
-        sendSoon()
-    }
-
-    func consume(_ stream: HTTP2Stream, _ count: Int) {
-        nghttp2_session_consume(session, stream.id, count)
-        sendSoon()
-    }
-
-    func consumeOfConnection(_ count: Int) {
-        nghttp2_session_consume_connection(session, count)
-        sendSoon()
-    }
-
-    func resume(_ stream: HTTP2Stream) { nghttp2_session_resume_data(session, stream.id) }
-
-    func reset(_ stream: HTTP2Stream, _ error: nghttp2_error_code) {
-        nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, error.rawValue)
-        sendSoon()
-    }
-
-    func submitContinue(_ stream: HTTP2Stream) {
-        let answer = workspace.answer
-        answer.begin(status: 100)
-        nghttp2_submit_headers(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, nil, answer.fields, answer.count, nil)
-        sendSoon()
-    }
-
-    func submitInterim(_ stream: HTTP2Stream, _ status: Int) {
-        let answer = workspace.answer
-        answer.begin(status: status)
-        stream.out.withUnsafeReadableBytes { bytes in
-            answer.add(bytes, skippingFirst: true)
-            nghttp2_submit_headers(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, nil, answer.fields, answer.count, nil)
-        }
-    }
-
-    func submitHead(_ stream: HTTP2Stream, _ status: Int, length: Int?, hasBody: Bool) {
-        let answer = workspace.answer
-        answer.begin(status: status)
-        var provider = nghttp2_data_provider(source: nghttp2_data_source(), read_callback: HTTP2Session.source)
-        let result = stream.out.withUnsafeReadableBytes { bytes -> Int32 in
-            answer.add(bytes, skippingFirst: true)
-            if let length { answer.addLength(length) }
-            return withUnsafePointer(to: &provider) {
-                nghttp2_submit_response(session, stream.id, answer.fields, answer.count, hasBody ? $0 : nil)
-            }
-        }
-        if result != 0 { reset(stream, NGHTTP2_INTERNAL_ERROR) }
-    }
-
-    func submitTrailers(_ stream: HTTP2Stream, _ trailers: ByteBuffer) -> Bool {
-        let answer = workspace.answer
-        answer.beginTrailers()
-        return trailers.withUnsafeReadableBytes { bytes in
-            answer.add(bytes, skippingFirst: false)
-            return answer.count > 0 && nghttp2_submit_trailer(session, stream.id, answer.fields, answer.count) == 0
-        }
-    }
-
-    // MARK: Time and the end
-
-    /// Requests that are here, or on their way, are answered; then the connection is closed.
-    func drain() {
-        guard !isDraining, context != nil else { return }
-        isDraining = true
-        graceTicks = limits.graceTicks
-        nghttp2_submit_shutdown_notice(session)
-        sendSoon()
-    }
-
-    /// Once a second.
-    func tick() {
-        guard let context else { return }
-        if isClosing { return closing(context) }
-        resets.tick()
-        windowFrames = 0
-        otherFrames = 0
-        if graceTicks >= 0 {
-            graceTicks -= 1
-            if graceTicks < 0 {
-                let last = nghttp2_session_get_last_proc_stream_id(session)
-                nghttp2_submit_goaway(
-                    session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, NGHTTP2_NO_ERROR.rawValue, nil, 0)
-            }
-        }
-        idleTicks = streams.isEmpty ? idleTicks + 1 : 0
-        headTicks = headStream == nil ? 0 : headTicks + 1
-        if idleTicks == limits.idleTicks || headTicks > limits.headTicks {
-            nghttp2_session_terminate_session(session, NGHTTP2_NO_ERROR.rawValue)
-        }
-        for stream in streams { look(at: stream) }
-        if isStalled(context) {
-            counters.stalledConnections.add(1, ordering: .relaxed)
-            return context.close(mode: .all, promise: nil)
-        }
-        if nghttp2_session_want_write(session) != 0 { sendSoon() } else { closeIfDone() }
-    }
-
-    private func closing(_ context: ChannelHandlerContext) {
-        if lingeringTicks >= 0 { lingeringTicks -= 1 }
-        if lingeringTicks == 0 || isStalled(context) { context.close(promise: nil) }
-    }
-
-    private func look(at stream: HTTP2Stream) {
-        if !stream.tick(limits) {
-            counters.stalledStreams.add(1, ordering: .relaxed)
-            reset(stream, NGHTTP2_CANCEL)
-        } else if stream.hasEnded, !stream.hasRequestEnded, nghttp2_session_get_stream_local_close(session, stream.id) == 1 {
-            // Answered before the request's end: the client need not send the rest (RFC 9113, section 8.1). Not said at once, because
-            // some clients take it for the end of an answer that they have not read yet.
-            reset(stream, NGHTTP2_NO_ERROR)
-        }
-    }
-
-    /// Whether the socket has taken nothing for long although much waits.
-    private func isStalled(_ context: ChannelHandlerContext) -> Bool {
-        guard !context.channel.isWritable else {
-            stalledTicks = 0
-            return false
-        }
-        let waiting = (try? context.channel.syncOptions?.getOption(ChannelOptions.bufferedWritableBytes)) ?? 0
-        stalledTicks = waiting == waitingBytes ? stalledTicks + 1 : 0
-        waitingBytes = waiting
-        return stalledTicks >= limits.stallTicks
     }
 }

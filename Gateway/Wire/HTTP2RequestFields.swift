@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 import NIOCore
 
 /// Writes the fields of an HTTP/2 request as the head of an HTTP/1.1 request, for the one parser that both versions share.

@@ -93,13 +93,14 @@ enum HTTP2Session {
     }()
 
     /// Where the library takes the bytes of an answer from.
-    static let source: @convention(c) (
-        OpaquePointer?, Int32, UnsafeMutablePointer<UInt8>?, Int, UnsafeMutablePointer<UInt32>?,
-        UnsafeMutablePointer<nghttp2_data_source>?, UnsafeMutableRawPointer?
-    ) -> Int = { session, id, _, limit, flags, _, _ in
-        guard let flags, let stream = HTTP2Session.stream(session, id) else {
-            return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
+    static let source:
+        @convention(c) (
+            OpaquePointer?, Int32, UnsafeMutablePointer<UInt8>?, Int, UnsafeMutablePointer<UInt32>?,
+            UnsafeMutablePointer<nghttp2_data_source>?, UnsafeMutableRawPointer?
+        ) -> Int = { session, id, _, limit, flags, _, _ in
+            guard let flags, let stream = HTTP2Session.stream(session, id) else {
+                return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
+            }
+            return stream.offer(limit, flags)
         }
-        return stream.offer(limit, flags)
-    }
 }

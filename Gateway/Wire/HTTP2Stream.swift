@@ -271,7 +271,6 @@ final class HTTP2Stream: ClientSide {
         return out
     }
 
-
     /// Whether the client still takes its answer. Called every second.
     func tick(_ limits: HTTP2Limits) -> Bool {
         if queued > 0, moved < limits.stallBytes {

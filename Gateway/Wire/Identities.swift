@@ -5,17 +5,19 @@ import ServiceKit
 /// Who calls, with all that is needed at the next request of theirs: made once for a credential, found again by its digest.
 final class Identity {
     let verified: VerifiedToken
+    /// The token as it was shown; empty where a key was.
+    private let token: [UInt8]
     /// `Authorization: Bearer …` with its CRLF, where the client sent something else than a token.
     let replacement: [UInt8]?
     let principalText: String
     let tenantText: String
-    private var routeBuckets: [Int: [LimitBucket]] = [:]
-    private var policyGeneration = -1
+    private let buckets = HeldBuckets()
     /// With whom kept answers are shared.
     private(set) lazy var cacheScope = CacheScope(verified.caller)
 
-    init(_ verified: VerifiedToken, replacement: [UInt8]? = nil) {
+    init(_ verified: VerifiedToken, token: UnsafeRawBufferPointer? = nil, replacement: [UInt8]? = nil) {
         self.verified = verified
+        self.token = token.map { Array($0) } ?? []
         self.replacement = replacement
         principalText = verified.caller.principalText
         tenantText = "\(verified.caller.tenant)"
@@ -23,39 +25,103 @@ final class Identity {
 
     var caller: Caller { verified.caller }
 
+    /// Whether this is the very token. Takes as long whatever the bytes are: two callers may share a connection, behind a proxy.
+    func isToken(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard bytes.count == token.count else { return false }
+        return token.withUnsafeBytes { own in
+            var difference: UInt8 = 0
+            for index in 0..<bytes.count { difference |= own[index] ^ bytes[index] }
+            return difference == 0
+        }
+    }
+
     /// Adds the buckets that a request on this route counts against.
     func addBuckets(_ route: Route, _ visitor: Visitor?, _ policy: Policy, _ book: LimitBook, to group: inout LimitGroup) {
-        if policyGeneration != policy.generation {
-            policyGeneration = policy.generation
-            routeBuckets.removeAll(keepingCapacity: true)
+        for bucket in buckets.of(route, policy, make: { make(route, policy, book) }) { group.add(bucket) }
+        // The same token may come from elsewhere next time: what counts for an address is held with where it comes from.
+        if route.limitsAddresses { visitor?.addAddressBuckets(route, plan: caller.plan, policy, book, to: &group) }
+    }
+
+    private func make(_ route: Route, _ policy: Policy, _ book: LimitBook) -> [LimitBucket] {
+        policy.plans.resolve(route.limits, plan: caller.plan).compactMap { rule in
+            guard rule.subject != .address,
+                let subject = rule.subject.subject(principal: principalText, tenant: tenantText, address: "", account: nil)
+            else { return nil }
+            return book.bucket(rule.policy, subject: rule.subjectText(subject))
         }
-        if let known = routeBuckets[route.id] {
-            for bucket in known { group.add(bucket) }
-            return
-        }
-        let address = visitor?.limitSubject ?? ""
-        var isOfAddress = false
-        var buckets: [LimitBucket] = []
-        for rule in policy.plans.resolve(route.limits, plan: caller.plan) {
-            if rule.subject == .address { isOfAddress = true }
-            guard
-                let subject = rule.subject.subject(principal: principalText, tenant: tenantText, address: address, account: nil)
-            else { continue }
-            buckets.append(book.bucket(rule.policy, subject: rule.subjectText(subject)))
-        }
-        for bucket in buckets { group.add(bucket) }
-        // The same token may come from elsewhere next time.
-        if !isOfAddress { routeBuckets[route.id] = buckets }
     }
 }
 
 extension Visitor {
+    /// Plans of which the buckets are held for one address.
+    private static let mostPlans = 8
+
     /// Adds the buckets of a request that shows no credential.
     func addBuckets(_ route: Route, _ policy: Policy, _ book: LimitBook, to group: inout LimitGroup) {
-        for rule in route.limits {
-            guard let subject = rule.subject.subject(principal: nil, tenant: nil, address: limitSubject, account: nil) else { continue }
-            group.add(book.bucket(rule.policy, subject: rule.subjectText(subject)))
+        for bucket in buckets.of(route, policy, make: { make(route.limits, book) }) { group.add(bucket) }
+    }
+
+    /// Adds those that count for the address whoever calls from it.
+    fileprivate func addAddressBuckets(_ route: Route, plan: String?, _ policy: Policy, _ book: LimitBook, to group: inout LimitGroup) {
+        let name = plan ?? ""
+        if callerBuckets[name] == nil, callerBuckets.count >= Self.mostPlans { callerBuckets.removeAll() }
+        let held = callerBuckets[name, default: HeldBuckets()]
+        callerBuckets[name] = held
+        let made = held.of(route, policy) { make(policy.plans.resolve(route.limits, plan: plan).filter { $0.subject == .address }, book) }
+        for bucket in made { group.add(bucket) }
+    }
+
+    private func make(_ rules: [LimitRule], _ book: LimitBook) -> [LimitBucket] {
+        rules.compactMap { rule in
+            rule.subject.subject(principal: nil, tenant: nil, address: limitSubject, account: nil).map {
+                book.bucket(rule.policy, subject: rule.subjectText($0))
+            }
         }
+    }
+}
+
+/// The buckets of one subject by route, looked up once for as long as a policy is in force. Used on one event loop.
+final class HeldBuckets {
+    /// Routes beyond this begin anew: a subject calls a few of them again and again.
+    static let maximum = 64
+
+    private var byRoute: [Int: [LimitBucket]] = [:]
+    private var generation = -1
+
+    @inline(__always)
+    func of(_ route: Route, _ policy: Policy, make: () -> [LimitBucket]) -> [LimitBucket] {
+        if generation == policy.generation, let known = byRoute[route.id] { return known }
+        if generation != policy.generation || byRoute.count >= Self.maximum {
+            generation = policy.generation
+            byRoute.removeAll(keepingCapacity: true)
+        }
+        let made = make()
+        byRoute[route.id] = made
+        return made
+    }
+}
+
+/// Whom trusted proxies saw of late, on one event loop: their connections carry everybody's requests.
+final class Visitors {
+    /// Beyond this all are forgotten; they are made anew in a moment.
+    static let maximum = 10_000
+
+    private struct Key: Hashable {
+        let text: String
+        let isEncrypted: Bool
+    }
+
+    private var known: [Key: Visitor] = [:]
+
+    var count: Int { known.count }
+
+    func find(_ text: String, isEncrypted: Bool) -> Visitor {
+        let key = Key(text: text, isEncrypted: isEncrypted)
+        if let visitor = known[key] { return visitor }
+        if known.count >= Self.maximum { known.removeAll(keepingCapacity: true) }
+        let visitor = Visitor(text: text, address: NetworkAddress(text), isEncrypted: isEncrypted)
+        known[key] = visitor
+        return visitor
     }
 }
 
@@ -81,11 +147,19 @@ final class Identities {
 
     var count: Int { known.count }
 
-    /// Whose the token is that stands there.
-    @inline(__always)
-    func find(_ head: RequestHead, _ place: Place) -> Found { head.with(place, find) }
+    /// Whose the token is that stands there. Most connections show the same one again and again: that needs no digest.
+    func find(_ head: RequestHead, _ place: Place, on connection: ConnectionFacts?) -> Found {
+        if let last = connection?.lastCaller, head.with(place, last.isToken),
+            case .caller = verifier.check(last.verified, at: WallClock.seconds())
+        {
+            return .known(last)
+        }
+        let found = head.with(place, find(token:))
+        if case .known(let identity) = found { connection?.lastCaller = identity }
+        return found
+    }
 
-    func find(_ token: UnsafeRawBufferPointer) -> Found {
+    func find(token: UnsafeRawBufferPointer) -> Found {
         let digest = TokenDigest(of: token)
         let now = WallClock.seconds()
         if let identity = known[digest] {
@@ -101,7 +175,7 @@ final class Identities {
         case .caller(let verified):
             // A program's own token opens internal calls, and those do not come through here.
             if case .service = verified.caller.principal { return .refused(.badToken) }
-            let identity = Identity(verified)
+            let identity = Identity(verified, token: token)
             keep(identity, digest)
             return .known(identity)
         case .refused(let failure): return .refused(failure)

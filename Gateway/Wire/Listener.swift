@@ -44,7 +44,8 @@ final class Listener: Sendable {
         /// The plain port; 0 for any.
         let port: Int
         let edge: EdgeSettings
-        let trustedProxies: [Network]
+        /// Asked for each new connection: the gateway file may change.
+        let trustedProxies: @Sendable () -> [Network]
         let maximumConnections: Int
         let headLimits: HeadLimits
         let idleSeconds: Int
@@ -146,12 +147,13 @@ final class Listener: Sendable {
                     refused: { [counters] in _ = counters.badProxies.add(1, ordering: .relaxed) },
                     proceed: { [self] header in
                         try begin(
-                            channel, loop, header.source?.address ?? peer, wasEncrypted: header.source != nil && header.isEncrypted, isTLS: isTLS)
+                            channel, loop, header.source?.address ?? peer, wasEncrypted: header.source != nil && header.isEncrypted,
+                            isTLS: isTLS)
                     }))
         }
     }
 
-    private func isTrusted(_ address: NetworkAddress) -> Bool { settings.trustedProxies.contains { $0.contains(address) } }
+    private func isTrusted(_ address: NetworkAddress) -> Bool { settings.trustedProxies().contains { $0.contains(address) } }
 
     private func begin(
         _ channel: any Channel, _ loop: LoopConnections, _ peer: String?, wasEncrypted: Bool, isTLS: Bool

@@ -15,6 +15,7 @@ final class Loop {
     let door: Door
     let deadlines = Deadlines()
     let identities: Identities
+    let visitors = Visitors()
     private(set) lazy var upstreams = UpstreamPools(self)
     let compressors = CompressorPool()
     let telemetry: LoopTelemetry
@@ -64,15 +65,23 @@ final class Loop {
         deadlines.look(now)
         door.groups.tick(now: now)
         refreshDate()
-        if door.routing.generation != policy.generation {
-            policy = Policy(door.routing.current, door.groups)
-            upstreams.keep(Set(door.groups.all.flatMap(\.replicas).map(ObjectIdentifier.init)))
-        }
+        followPolicy()
         let revocations = door.revocations.generation
         if revocations != seenRevocations {
             seenRevocations = revocations
             for exchange in streams.values { exchange.checkSession() }
         }
+    }
+
+    /// Takes what is in force now; costs one atomic read where nothing has changed.
+    @inline(__always)
+    func followPolicy() {
+        if door.routing.generation != policy.generation { takePolicy() }
+    }
+
+    private func takePolicy() {
+        policy = Policy(door.routing.current, door.groups)
+        upstreams.keep(Set(door.groups.all.flatMap(\.replicas).map(ObjectIdentifier.init)))
     }
 
     private func refreshDate() {
@@ -99,7 +108,7 @@ final class Loop {
     }
 
     func giveBack(_ exchange: Exchange) {
-        guard spareExchanges.count < Self.spares else { return }
+        guard spareExchanges.count < Self.spares else { return deadlines.remove(exchange) }
         spareExchanges.append(exchange)
     }
 
@@ -127,8 +136,16 @@ final class Loop {
     // MARK: Long answers
 
     /// From now on the exchange ends when its session does.
-    func watch(_ exchange: Exchange) { streams[ObjectIdentifier(exchange)] = exchange }
-    func unwatch(_ exchange: Exchange) { streams[ObjectIdentifier(exchange)] = nil }
+    func watch(_ exchange: Exchange) {
+        guard !exchange.isWatched else { return }
+        exchange.isWatched = true
+        streams[ObjectIdentifier(exchange)] = exchange
+    }
+    func unwatch(_ exchange: Exchange) {
+        guard exchange.isWatched else { return }
+        exchange.isWatched = false
+        streams[ObjectIdentifier(exchange)] = nil
+    }
 
     // MARK: Random numbers
 

@@ -10,6 +10,9 @@ final class LoopConnections: @unchecked Sendable {
         var ticks: Int
     }
 
+    /// For how long a connection may still be opened when the program ends.
+    private static let openingGrace = TimeAmount.milliseconds(250)
+
     let workspace: HTTP2Workspace
     private let loop: any EventLoop
     private let counters: EdgeCounters
@@ -47,6 +50,10 @@ final class LoopConnections: @unchecked Sendable {
         loop.execute { [self] in
             isDraining = true
             for (channel, connection) in Array(connections) where connections[channel] != nil { connection.drain() }
+            // Whoever has said nothing yet has nothing to lose.
+            loop.scheduleTask(in: Self.openingGrace) { [self] in
+                for item in Array(opening.values) { item.channel.close(promise: nil) }
+            }
         }
     }
 

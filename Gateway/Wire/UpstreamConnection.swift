@@ -18,7 +18,7 @@ final class UpstreamConnection: ChannelInboundHandler, ChannelOutboundHandler, T
     }
 
     let replica: Replica
-    private unowned let pool: UpstreamPool
+    private let pool: UpstreamPool
     private var context: ChannelHandlerContext?
     private(set) var exchange: Exchange?
     private var state = State.idle
@@ -28,7 +28,7 @@ final class UpstreamConnection: ChannelInboundHandler, ChannelOutboundHandler, T
     private var pending: ByteBuffer?
     private var isHead = false
     /// Whether the exchange keeps up; while not, nothing is read.
-    private var isPaused = false
+    private(set) var isPaused = false
     private var isReadHeld = false
     private var isProcessing = false
     /// Whether another request may follow on this connection.
@@ -38,6 +38,9 @@ final class UpstreamConnection: ChannelInboundHandler, ChannelOutboundHandler, T
     /// Requests that this connection was used for.
     private(set) var uses = 0
     private(set) var isDead = false
+    private var interims = 0
+    /// Answers of 1xx before the one that counts: more is a flood, which would fill the memory of a client that does not read.
+    static let maximumInterims = 32
 
     var deadline = UInt64.max
     var timedIndex = -1
@@ -49,7 +52,8 @@ final class UpstreamConnection: ChannelInboundHandler, ChannelOutboundHandler, T
 
     // MARK: For the exchange
 
-    var isWritable: Bool { context?.channel.isWritable ?? false }
+    /// Told by the channel whenever it changes.
+    private(set) var isWritable = true
     var isAlive: Bool { !isDead && context != nil }
 
     /// Takes the connection for one exchange. The answer to a HEAD has no body.
@@ -59,6 +63,7 @@ final class UpstreamConnection: ChannelInboundHandler, ChannelOutboundHandler, T
         state = .head
         uses += 1
         hasRequestEnded = false
+        interims = 0
         deadline = .max
     }
 
@@ -135,12 +140,11 @@ final class UpstreamConnection: ChannelInboundHandler, ChannelOutboundHandler, T
 
     func channelReadComplete(context: ChannelHandlerContext) {
         if state == .body || state == .tunnel { exchange?.answerFlush() }
-        context.fireChannelReadComplete()
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { exchange?.upstreamWritable() }
-        context.fireChannelWritabilityChanged()
+        isWritable = context.channel.isWritable
+        if isWritable { exchange?.upstreamWritable() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -158,6 +162,7 @@ final class UpstreamConnection: ChannelInboundHandler, ChannelOutboundHandler, T
     private func gone() {
         guard !isDead else { return }
         isDead = true
+        isWritable = false
         deadline = .max
         pool.removed(self)
         // What came before the end is still told; the end itself when that was taken.
@@ -217,6 +222,12 @@ final class UpstreamConnection: ChannelInboundHandler, ChannelOutboundHandler, T
         guard let exchange else { return false }
         if bytes.readableBytes > 0 { pending = bytes }
         if head.isInterim {
+            interims += 1
+            guard interims <= Self.maximumInterims else {
+                exchange.upstreamMalformed(.tooManyFields)
+                close()
+                return false
+            }
             exchange.answerInterim(head)
             head.reset()
             return pending != nil

@@ -12,7 +12,7 @@ final class UpstreamPool {
     let replica: Replica
     let deadlines: Deadlines
     private let eventLoop: any EventLoop
-    private unowned let pools: UpstreamPools
+    private unowned(unsafe) let pools: UpstreamPools
     private var idle: [UpstreamConnection] = []
     private(set) var open = 0
 
@@ -41,7 +41,7 @@ final class UpstreamPool {
             connection.close()
             return
         }
-        connection.deadline = Monotonic.now() &+ Self.keepAlive
+        connection.deadline = Monotonic.coarse() &+ Self.keepAlive
         idle.append(connection)
     }
 
@@ -86,7 +86,7 @@ final class UpstreamPool {
 final class UpstreamPools {
     let eventLoop: any EventLoop
     let deadlines: Deadlines
-    unowned let loop: Loop
+    unowned(unsafe) let loop: Loop
     private var pools: [ObjectIdentifier: UpstreamPool] = [:]
     private(set) var isClosing = false
 

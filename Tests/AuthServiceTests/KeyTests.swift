@@ -15,7 +15,7 @@ import Testing
         let stack = try await AuthStack.shared.value
         let response = try await stack.auth.client(token: nil).get("/.well-known/jwks.json")
         #expect(response.status == 200)
-        #expect(response.headers.first(name: "cache-control") == "public, max-age=300")
+        #expect(response.headers.first(name: "cache-control") == "public, max-age=300, stale-if-error=3600")
         #expect(!response["keys"].array.isEmpty)
         for key in response["keys"].array {
             guard case .object(let members) = key else { throw Unexpected(answer: response.text) }

@@ -310,7 +310,7 @@ struct ServiceDocumentsTests {
         }
         guard case .route(let route) = routing.current.table.match("GET", "/api/v1/content/open") else { throw GatewayFailure.notRouted }
         #expect(route.isKnown && route.isPublic)
-        #expect(String(decoding: documents.merged, as: UTF8.self).contains("/api/v1/content/open"))
+        #expect(String(buffer: documents.page.body).contains("/api/v1/content/open"))
         #expect(!documents.answers(.users))
     }
 
@@ -328,7 +328,7 @@ struct ServiceDocumentsTests {
     func none() throws {
         let routing = RoutingState(defaults: .forTests)
         let documents = ServiceDocuments(addresses: [:], routing: routing, interval: .seconds(1), logger: quiet)
-        let merged = try JSON.decode(JSONValue.self, from: documents.merged)
+        let merged = try JSON.decode(JSONValue.self, from: Data(documents.page.body.readableBytesView))
         #expect(merged["openapi"].string == "3.1.0" && merged["paths"] == .object([:]))
         #expect(told(routing.current.table.match("PATCH", "/api/v1/content/anything/at/all")) == "content *")
     }

@@ -279,8 +279,8 @@ struct DoorTests {
             #expect(page.headers.first(name: "content-type") == "text/html; charset=utf-8")
             #expect(page.headers.first(name: "content-security-policy")?.contains("script-src 'self'") == true)
             #expect(!page.text.contains("http://") && !page.text.contains("https://"))
-            #expect(try await client.get("/docs/explorer.js").text.contains("openapi.json"))
-            #expect(try await client.get("/docs/explorer.css").status == 200)
+            #expect(try await client.get("/docs/document.js").text.contains("openapi.json"))
+            #expect(try await client.get("/docs/hub.css").status == 200)
             #expect(try await client.head("/docs").body.isEmpty)
         }
     }

@@ -58,12 +58,16 @@ enum Fault: String, CaseIterable, Sendable {
     case refuseContinue = "refuse-continue"
     /// 103 with two links, and then the answer.
     case earlyHints = "early-hints"
+    /// `?count=` (1) heads of 103, each with a length that means nothing, and then the answer.
+    case interims
     /// Chunked, with two trailers.
     case trailers
     /// Chunks without length at the end, until FIN (HTTP/1.1 without framing).
     case untilClose = "until-close"
     /// An HTTP/1.0 answer without a length.
     case http10
+    /// An HTTP/1.0 answer in chunks, of which that version knows nothing.
+    case http10Chunked = "http10-chunked"
     /// A chunk size that is no number.
     case badChunk = "bad-chunk"
     /// A chunk size beyond 64 bits.

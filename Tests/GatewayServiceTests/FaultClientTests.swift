@@ -5,7 +5,7 @@ import Testing
 @testable import TestKit
 
 /// What clients do wrong, and that others do not suffer for it.
-@Suite("Faults of clients", .serialized)
+@Suite("Faults of clients", .serialized, .alone)
 struct FaultClientTests {
     @Test("A client that never reads holds nothing but its connection, and not for ever")
     func neverReads() async throws {
@@ -28,6 +28,24 @@ struct FaultClientTests {
             try await town.expectWell("beside clients that do not read")
             try await eventually("they are cut off in the end") { town.upstream.counters.open <= 4 }
             sockets.removeAll()
+        }
+    }
+
+    @Test("A client that asks on and on and reads no answer is not read from either")
+    func neverReadsAnswers() async throws {
+        try await FaultTown.with { town in
+            let before = residentBytes(), requests = String(repeating: "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n", count: 1_000)
+            let socket = try RawSocket(port: town.town.port, receiveBuffer: 4_096), bytes = Array(requests.utf8)
+            var taken = 0
+            while taken < 40_000_000 {
+                let count = try await socket.send(bytes, patience: .milliseconds(700))
+                taken += count
+                if count < bytes.count { break }
+            }
+            // The kernel's buffers of one connection.
+            #expect(taken < 20_000_000, "\(taken)")
+            #expect(residentBytes() - before < 50_000_000)
+            try await town.expectWell("beside a client that reads no answers")
         }
     }
 

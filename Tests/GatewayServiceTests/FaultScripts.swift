@@ -141,6 +141,11 @@ enum FaultScripts {
             try await to.write("HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nLink: </b.js>; rel=preload\r\n\r\n")
             try await to.answer("200 OK", [], "hinted")
             return .keep
+        case .interims:
+            let head = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nContent-Length: 3\r\n\r\n"
+            for _ in 0..<request.number("count", default: 1) { try await to.write(head) }
+            try await to.answer("200 OK", [], "at last")
+            return .keep
         case .trailers:
             try await to.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Checksum, X-Rows\r\n\r\n")
             try await to.write("5\r\nhello\r\n0\r\nX-Checksum: abc\r\nX-Rows: 2\r\n\r\n")
@@ -162,6 +167,7 @@ enum FaultScripts {
         switch fault {
         case .untilClose: return (ok + "\r\nuntil the end", .close)
         case .http10: return ("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nof old", .close)
+        case .http10Chunked: return ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", .keep)
         case .badChunk: return (chunked + "zz\r\nhello\r\n0\r\n\r\n", .hang)
         case .hugeChunk: return (chunked + "fffffffffffffffffff5\r\nhello\r\n0\r\n\r\n", .hang)
         case .longChunk: return (chunked + "3\r\nhello\r\n0\r\n\r\n", .hang)
@@ -241,7 +247,9 @@ enum FaultScripts {
             let lines = ["\(request.method) \(request.target)"] + request.fields.map { "\($0.name): \($0.value)" }
             while try await to.bodyPart() != nil {}
             try await to.answer("200 OK", ["Content-Type: text/plain"], (lines + to.trailers).joined(separator: "\n"))
-        default: try await count(to)
+        default:
+            try await Task.sleep(for: .milliseconds(request.number("first", default: 0)))
+            try await count(to)
         }
         return .keep
     }

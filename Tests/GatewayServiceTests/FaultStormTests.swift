@@ -9,7 +9,7 @@ import Testing
 @testable import TestKit
 
 /// Much at once, and neighbours that are away.
-@Suite("Storms", .serialized)
+@Suite("Storms", .serialized, .alone)
 struct FaultStormTests {
     private static let protected = "/api/v1/products"
 

@@ -122,6 +122,21 @@ struct FaultTests {
         }
     }
 
+    @Test("A writing that carries a key is sent again with its body, framed as it came", arguments: ["Content-Length: 4", "Transfer-Encoding: chunked"])
+    func keyed(framing: String) async throws {
+        try await FaultTown.with { town in
+            let body = framing.hasPrefix("Content") ? "data" : "4\r\ndata\r\n0\r\n\r\n"
+            let socket = try RawSocket(port: town.town.port)
+            try await socket.send(
+                "POST \(FaultTown.path(.flaky, "?key=keyed")) HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k1\r\n\(framing)\r\n\r\n\(body)")
+            #expect(try await socket.receive(until: "at last").hasPrefix("HTTP/1.1 200"))
+            #expect(town.upstream.counters.requests(of: .flaky) == 2)
+            try await eventually("the body came with it") { town.upstream.counters.receivedBytes == 4 }
+            try await socket.send(FaultTown.request(.echo, method: "POST", body: "next"))
+            #expect(try await socket.receive(until: "next").hasPrefix("HTTP/1.1 200"))
+        }
+    }
+
     @Test("A kept connection that the upstream closes just then fails no reading")
     func stale() async throws {
         try await FaultTown.with(["TRIONEX_GATEWAY_LOOPS": "1"]) { town in

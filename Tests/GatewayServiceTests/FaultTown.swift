@@ -1,3 +1,5 @@
+import DevStack
+import Foundation
 import Testing
 
 @testable import GatewayService
@@ -17,6 +19,14 @@ struct FaultTown {
     static func with<T>(_ more: [String: String] = [:], _ body: (FaultTown) async throws -> T) async throws -> T {
         let upstream = try await FaultyUpstream.start()
         var environment = settings.merging(more) { _, own in own }
+        let scratch = try ScratchDirectory("trionex-fault-town")
+        defer { scratch.remove() }
+        if environment["TRIONEX_GATEWAY_FILE"] == nil {
+            // By itself only realtime's paths speak WebSocket.
+            let file = scratch.path + "/gateway.yaml"
+            try Data("routes: [{ match: GET \(path(.websocket)), upgrade: true }]".utf8).write(to: URL(fileURLWithPath: file))
+            environment["TRIONEX_GATEWAY_FILE"] = file
+        }
         if environment["TRIONEX_CONTENT_URL"] == nil { environment["TRIONEX_CONTENT_URL"] = upstream.url }
         do {
             let result = try await Town.with(environment) { try await body(FaultTown(town: $0, upstream: upstream)) }

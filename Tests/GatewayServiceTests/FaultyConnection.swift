@@ -191,7 +191,8 @@ final class FaultyConnection {
     func write(_ text: String) async throws { try await write(ByteBuffer(string: text)) }
 
     func write(_ buffer: ByteBuffer) async throws {
-        try await outbound.write(buffer)
+        // Through the channel rather than the writer, which takes any amount before the event loop has looked at the socket.
+        try await channel.writeAndFlush(buffer).get()
         counters.note(sent: buffer.readableBytes)
     }
 

@@ -123,7 +123,7 @@ struct OwnPagesTests {
 
     @Test("The hub, its files, the document, and what browsers and crawlers ask for are found by their whole paths")
     func found() throws {
-        let pages = OwnPages(document: { Data("{}".utf8) })
+        let pages = OwnPages(document: { .document(Data("{}".utf8)) })
         for path in ["/docs", "/docs/", "/docs/hub.js", "/docs/hub.css", "/favicon.ico", "/robots.txt", "/api/v1/openapi.json"] {
             let found = try #require(page(path, of: pages), "\(path) is not there")
             #expect(found.status == 200)
@@ -132,7 +132,7 @@ struct OwnPagesTests {
         #expect(page("/docs", of: pages)?.contentType == "text/html; charset=utf-8")
         #expect(page("/docs/hub.js", of: pages)?.contentType == "text/javascript; charset=utf-8")
         #expect(page("/docs/hub.css", of: pages)?.contentType == "text/css; charset=utf-8")
-        #expect(page("/docs/hub.css", of: pages)?.cacheControl == "public, max-age=300")
+        #expect(page("/docs/hub.css", of: pages)?.cacheControl == "no-cache")
         #expect(page("/api/v1/openapi.json", of: pages)?.cacheControl == "no-cache")
         #expect(page("/robots.txt", of: pages).map { String(buffer: $0.body) } == "User-agent: *\nDisallow: /\n")
     }
@@ -144,22 +144,22 @@ struct OwnPagesTests {
             "/robots.tx", "/api/v1/openapi.jso", "/api/v1/openapi.jsonx", "/api/v2/openapi.json", "/api/v1/articles/xy",
         ])
     func absent(path: String) {
-        #expect(page(path, of: OwnPages(document: { Data("{}".utf8) })) == nil)
+        #expect(page(path, of: OwnPages(document: { .document(Data("{}".utf8)) })) == nil)
     }
 
     @Test("Tags are strong, differ with the bytes, and stay while those stay")
     func tags() throws {
-        let pages = OwnPages(document: { Data("{}".utf8) })
+        let pages = OwnPages(document: { .document(Data("{}".utf8)) })
         let tags = HubFiles.all.compactMap { page($0.path, of: pages)?.etag }
         #expect(tags.allSatisfy { $0.wholeMatch(of: /"[0-9a-f]{32}"/) != nil })
         #expect(Set(tags).count == Set(HubFiles.all.map { Data($0.bytes) }).count)
-        #expect(page("/docs", of: pages)?.etag == page("/docs", of: OwnPages(document: { Data("[]".utf8) }))?.etag)
+        #expect(page("/docs", of: pages)?.etag == page("/docs", of: OwnPages(document: { .document(Data("[]".utf8)) }))?.etag)
     }
 
     @Test("The document is what it is at the moment, with a tag of its own")
     func changingDocument() throws {
         let document = HeldDocument("{\"n\":0}")
-        let pages = OwnPages(document: { document.bytes })
+        let pages = OwnPages(document: { .document(document.bytes) })
         let first = try #require(page("/api/v1/openapi.json", of: pages))
         document.set("{\"n\":0}")
         let same = try #require(page("/api/v1/openapi.json", of: pages))
@@ -167,5 +167,37 @@ struct OwnPagesTests {
         let other = try #require(page("/api/v1/openapi.json", of: pages))
         #expect(first.etag == same.etag && String(buffer: same.body) == "{\"n\":0}")
         #expect(first.etag != other.etag && String(buffer: other.body) == "{\"n\":1}")
+    }
+
+    @Test("Each page is there in every coding, told apart by its tag; a client that has one of them has the page")
+    func codings() throws {
+        let pages = OwnPages(document: { .document(Data(String(repeating: "{ }", count: 1_000).utf8)) })
+        func form(_ page: OwnPage, _ accepted: String) -> OwnPage.Form { Array(accepted.utf8).withUnsafeBytes { page.form($0) } }
+        for path in ["/docs/hub.js", "/api/v1/openapi.json"] {
+            let own = try #require(page(path, of: pages), "\(path) is not there")
+            let forms = [form(own, "gzip"), form(own, "br"), form(own, "zstd"), own.form(nil)]
+            #expect(forms.map(\.coding) == [.gzip, .brotli, .zstd, nil] && Set(forms.map(\.etag)).count == 4)
+            #expect(forms.dropLast().allSatisfy { $0.body.readableBytes < own.body.readableBytes })
+            #expect(form(own, "identity").coding == nil && form(own, "gzip;q=0").coding == nil)
+            for form in forms { #expect(Array("\"x\", W/\(form.etag)".utf8).withUnsafeBytes { own.isKnown($0) }) }
+            #expect(!Array("\"x\"".utf8).withUnsafeBytes { own.isKnown($0) })
+        }
+        #expect(page("/robots.txt", of: pages)?.varies == false)
+    }
+
+    @Test("Through the door they come compressed to who accepts it, and not at all to who has them")
+    func throughTheDoor() async throws {
+        try await Town.with { town in
+            for path in ["/docs/hub.css", "/api/v1/openapi.json"] {
+                let plain = try await town.client().get(path, headers: ["accept-encoding": "identity"])
+                #expect(plain.status == 200 && plain.header("Content-Encoding") == nil && plain.header("Vary")?.contains("Accept-Encoding") == true)
+                #expect(plain.header("Cache-Control") == "no-cache")
+                let packed = try await rawGet(path, ["Accept-Encoding: gzip"], to: town.port)
+                #expect(packed.hasPrefix("HTTP/1.1 200") && packed.contains("Content-Encoding: gzip\r\n"))
+                let tag = try #require(plain.header("ETag"))
+                let known = try await rawGet(path, ["Accept-Encoding: br", "If-None-Match: \(tag)"], to: town.port)
+                #expect(known.hasPrefix("HTTP/1.1 304") && !known.contains("Content-Encoding"))
+            }
+        }
     }
 }

@@ -149,19 +149,6 @@ struct LimitTests {
         }
     }
 
-    @Test("Redis and memory count alike")
-    func alike() async throws {
-        try await Town.with(["TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE": "7"]) { town in
-            let client = try await town.client(TestTenant().owner)
-            var statuses: [Int] = []
-            for _ in 0..<10 { statuses.append(try await client.get("/api/v1/search").status) }
-            var local = LocalBuckets()
-            let charge = LimitCharge(policy: LimitPolicy(name: "default", quota: 7, window: 60), subject: "x")
-            let expected = (0..<10).map { _ in local.take([charge], at: 1e15).isAllowed ? 200 : 429 }
-            #expect(statuses == expected)
-        }
-    }
-
     @Test("Many at once are counted exactly")
     func concurrent() async throws {
         try await Town.with(["TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE": "20"]) { town in

@@ -211,6 +211,28 @@ struct LimitUnitTests {
         #expect(other.take(terms, at: 1, isAway: false) == .allowed(remaining: 0, resetSeconds: 60))
     }
 
+    @Test("A request that was answered from memory, and by Redis afterwards, is counted once")
+    func late() {
+        let terms = LimitTerms(LimitPolicy(name: "x", quota: 3, window: 900))
+        var machine = LeaseMachine()
+        guard let request = machine.wait(terms, at: 10, keeps: true) else { return #expect(Bool(false), "it must ask") }
+        #expect(machine.answerFromMemory(terms, at: 60, isOver: false).map(\.isAllowed) == [true])
+        #expect(machine.untold == 1)
+        let late = machine.answered(grant(1, available: 2, fullIn: 300e6), to: request, terms, at: 70, keeps: true)
+        #expect(late.verdicts.isEmpty)
+        #expect(machine.report(terms, at: 80) == nil, "Redis knows of it")
+        // Redis away again: two more, and no third.
+        #expect((0..<3).map { _ in machine.take(terms, at: 90, isAway: true).isAllowed } == [true, true, false])
+        // Given back before Redis had answered: what Redis granted goes back there.
+        var other = LeaseMachine()
+        guard let request = other.wait(terms, at: 10, keeps: true) else { return #expect(Bool(false), "it must ask") }
+        _ = other.answerFromMemory(terms, at: 60, isOver: false)
+        let isBack = other.untakeFromMemory(terms)
+        #expect(isBack)
+        let surplus = other.answered(grant(1, available: 2, fullIn: 300e6), to: request, terms, at: 70, keeps: true).surplus
+        #expect(surplus == LeaseReturn(redisEnd: 0, microseconds: 300e6))
+    }
+
     @Test("An undone take is as if it had never been; after another take the unit is lost rather than used twice")
     func undo() {
         let terms = LimitTerms(LimitPolicy(name: "default", quota: 1000, window: 60))

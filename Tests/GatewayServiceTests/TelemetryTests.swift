@@ -34,6 +34,12 @@ private final class Told {
 
     deinit { for bytes in held { bytes.deallocate() } }
 
+    /// The record points to memory of this, which must last until it is read.
+    func tell(_ telemetry: LoopTelemetry) { withExtendedLifetime(self) { telemetry.finished(record) } }
+    func write(_ line: inout AccessLine, level: StaticString = "info", wall: UInt64, to writer: inout LineWriter) {
+        withExtendedLifetime(self) { line.write(record, level: level, wall: wall, to: &writer) }
+    }
+
     private func hold(_ bytes: [UInt8]) -> UnsafeRawBufferPointer {
         let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
         copy.copyBytes(from: bytes)
@@ -63,7 +69,7 @@ private final class Sink: Sendable {
 
 private func line(_ told: Told, level: StaticString = "info", wall: UInt64 = 1_800_000_000_123_456_789) -> [UInt8] {
     var line = AccessLine(service: "gateway")
-    return written { line.write(told.record, level: level, wall: wall, to: &$0) }
+    return written { told.write(&line, level: level, wall: wall, to: &$0) }
 }
 
 private func written(_ capacity: Int = AccessLine.maximum, _ body: (inout LineWriter) -> Void) -> [UInt8] {
@@ -125,7 +131,7 @@ struct TelemetryLineTests {
     func time() throws {
         var line = AccessLine(service: "gateway")
         for wall: UInt64 in [0, 999_999_999, 1_000_000_000, 951_827_696_000_000_000, 1_800_000_000_007_000_000, 1_800_000_000_999_999_999] {
-            let bytes = written { line.write(Told().record, level: "info", wall: wall, to: &$0) }
+            let bytes = written { Told().write(&line, wall: wall, to: &$0) }
             let expected = Timestamp.text(Date(timeIntervalSince1970: Double(wall / 1_000_000) / 1_000))
             #expect(try json(bytes)["timestamp"].string == expected)
         }
@@ -171,8 +177,8 @@ struct TelemetryLineTests {
             let agent = (0..<Int.random(in: 1...80, using: &random)).flatMap { _ in pieces.randomElement(using: &random) ?? [] }
             let told = Told(agent: agent)
             // Twice: it is remembered.
-            let first = written { line.write(told.record, level: "info", wall: 1, to: &$0) }
-            let second = written { line.write(told.record, level: "info", wall: 1, to: &$0) }
+            let first = written { told.write(&line, wall: 1, to: &$0) }
+            let second = written { told.write(&line, wall: 1, to: &$0) }
             #expect(first == second && first.count(where: { $0 == 0x0A }) == 1)
             let text = try #require(try json(first)["userAgent"].string, "\(agent)")
             #expect(!text.contains("eyJ") && !text.contains("trx_"))
@@ -187,7 +193,7 @@ struct TelemetryLineTests {
         for _ in 0..<3 {
             for index in 0..<1_000 {
                 let told = Told(agent: Array("agent number \(index) of many".utf8))
-                let bytes = written { line.write(told.record, level: "info", wall: 1, to: &$0) }
+                let bytes = written { told.write(&line, wall: 1, to: &$0) }
                 #expect(try json(bytes)["userAgent"].string == "agent number \(index) of many")
             }
         }
@@ -248,7 +254,7 @@ struct TelemetryLogTests {
                     let telemetry = LoopTelemetry(log, metrics)
                     for index in 0..<2_000 {
                         telemetry.began()
-                        telemetry.finished(Told(id: "loop-\(loop)-\(10_000 + index)").record)
+                        Told(id: "loop-\(loop)-\(10_000 + index)").tell(telemetry)
                     }
                 }
             }
@@ -270,7 +276,7 @@ struct TelemetryLogTests {
         let sink = Sink()
         let log = accessLog(sink)
         let running = Task { try await log.run() }
-        LoopTelemetry(log, GatewayMetrics()).finished(Told().record)
+        Told().tell(LoopTelemetry(log, GatewayMetrics()))
         try await eventually("the line is written") { sink.lines.count == 1 }
         running.cancel()
         try await running.value
@@ -282,8 +288,8 @@ struct TelemetryLogTests {
             let sink = Sink()
             let log = accessLog(sink, level)
             let telemetry = LoopTelemetry(log, GatewayMetrics())
-            telemetry.finished(Told(200).record)
-            telemetry.finished(Told(503).record)
+            Told(200).tell(telemetry)
+            Told(503).tell(telemetry)
             log.flush()
             #expect(sink.lines.count == expected, "\(level)")
             #expect(sink.lines.last?.contains("\"level\":\"error\"") ?? true)
@@ -295,8 +301,8 @@ struct TelemetryLogTests {
         let lines = Town.Lines()
         let log = AccessLog(Logger(label: "gateway") { _ in JSONLog(service: "gateway", level: .info) { lines.append($0) } })
         let telemetry = LoopTelemetry(log, GatewayMetrics())
-        telemetry.finished(Told(200).record)
-        telemetry.finished(Told(200).record)
+        Told(200).tell(telemetry)
+        Told(200).tell(telemetry)
         log.flush()
         #expect(lines.all.count == 2 && lines.all.allSatisfy { $0.hasPrefix("{\"action\":") && $0.hasSuffix("}") })
         #expect(!AccessLog(quiet).tellsFaults)
@@ -310,11 +316,11 @@ struct TelemetryLogTests {
         let told = Told()
         let length = line(told).count
         let room = (AccessLog.maximumWaiting + 1) * (AccessLog.flushBytes / length + 1)
-        for _ in 0..<(room + 1_000) { telemetry.finished(told.record) }
+        for _ in 0..<(room + 1_000) { told.tell(telemetry) }
         #expect(log.dropped == 1_000)
         log.flush()
         #expect(sink.lines.count == room)
-        telemetry.finished(told.record)
+        told.tell(telemetry)
         log.flush()
         #expect(sink.lines.count == room + 1 && log.dropped == 1_000)
     }

@@ -88,9 +88,14 @@ final class Town: Sendable {
         self.task = task
     }
 
+    /// As a signal does.
+    func beginStop() async { await group.triggerGracefulShutdown() }
+    /// Returns once the program has ended.
+    func ended() async { _ = try? await task.value }
+
     private func stop() async {
-        await group.triggerGracefulShutdown()
-        _ = try? await task.value
+        await beginStop()
+        await ended()
         await content.kill()
         await rest.kill()
         await redis.stop()

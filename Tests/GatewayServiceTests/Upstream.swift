@@ -59,6 +59,12 @@ final class Upstream: Sendable {
         self.seen = seen
     }
 
+    /// Ends as a service does that is replaced: requests under way are answered first.
+    func stop() async {
+        await group.triggerGracefulShutdown()
+        _ = try? await task.value
+    }
+
     /// Ends at once, with requests under way.
     func kill() async {
         task.cancel()
@@ -157,7 +163,9 @@ final class Upstream: Sendable {
                 "/api/v1/content/articles/{id}": [
                     "get": ["summary": "Closed", "security": bearer, "responses": ["200": ["$ref": "#/components/schemas/Thing"]]]
                 ],
-                "/api/v1/files": ["get": ["summary": "Files", "security": bearer]],
+                "/api/v1/files": [
+                    "get": ["summary": "Files", "security": bearer], "post": ["summary": "Upload", "security": bearer],
+                ],
             ],
             "components": ["schemas": ["Thing": ["type": "object", "title": .string(name)], "Problem": ["type": "object"]]],
         ]

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 import NIOCore
 
 /// Finds the end of a body in what comes over a connection, and takes its framing off.
@@ -53,6 +51,9 @@ struct BodyReader {
     /// Whether the end of the connection ends the body as it should.
     var endsWithConnection: Bool { if case .untilClose = state { true } else { false } }
 
+    /// The bytes that are still to come, as far as that is known.
+    var remaining: Int { if case .length(let left) = state { left } else { 0 } }
+
     /// Whether all bytes of a body of known length were told, so that only its end is left.
     var isComplete: Bool {
         switch state {
@@ -101,7 +102,10 @@ struct BodyReader {
                 state = left == count ? .chunkEnd : .chunkData(left - count)
                 return .data(data)
             case .chunkEnd:
-                guard buffer.readableBytes >= 2 else { return buffer.readableBytes == 1 && buffer.getInteger(at: buffer.readerIndex) != UInt8(13) ? .malformed : .more }
+                guard buffer.readableBytes >= 2 else {
+                    let isWrong = buffer.readableBytes == 1 && buffer.getInteger(at: buffer.readerIndex) != UInt8(13)
+                    return isWrong ? .malformed : .more
+                }
                 guard buffer.readInteger(as: UInt16.self) == 0x0D0A else { return .malformed }
                 state = .chunkSize
             case .trailers:

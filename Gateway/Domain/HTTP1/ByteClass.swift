@@ -11,7 +11,7 @@ enum ByteClass {
         for byte in "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".utf8 { table[Int(byte)] |= token }
         // A fragment is for the client alone, a backslash is a slash to some, and what is not ASCII must come encoded.
         for byte in UInt8(0x21)...0x7E where byte != UInt8(ascii: "#") && byte != UInt8(ascii: "\\") { table[Int(byte)] |= target }
-        for byte in "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~:[]".utf8 { table[Int(byte)] |= host }
+        for byte in "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~".utf8 { table[Int(byte)] |= host }
         return table
     }()
 

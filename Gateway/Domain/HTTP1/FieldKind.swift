@@ -19,11 +19,14 @@ enum FieldKind: UInt8, Sendable {
     /// One more than the last: the size of a table by kind.
     static let count = Int(FieldKind.pragma.rawValue) + 1
 
-    /// Whether a second field of this kind could be read differently by two programs.
-    var isSingle: Bool {
+    /// What a second field of this kind is refused for, because two programs could read it differently; nil where it is harmless.
+    var refusalOfSecond: HeadRefusal? {
         switch self {
-        case .host, .contentLength, .transferEncoding, .authorization, .apiKey, .tenantSlug, .expect: true
-        default: false
+        case .host: .malformedHost
+        case .contentLength, .transferEncoding: .ambiguousLength
+        case .authorization, .apiKey: .repeatedCredential
+        case .tenantSlug, .expect: .repeatedField
+        default: nil
         }
     }
 

@@ -5,6 +5,8 @@ struct HeadLimits: Sendable, Equatable {
     var fields = 100
     /// The request target: path and query.
     var target = 8_192
+    /// Bytes before the end of the first line: the longest target, the longest method and the version, with some to spare.
+    var firstLine: Int { target + 64 }
     static let standard = HeadLimits()
 }
 
@@ -21,6 +23,8 @@ enum HeadRefusal: Error, Sendable, Equatable {
     case ambiguousLength
     case unsupportedTransferCoding
     case repeatedField
+    /// Two access tokens, or two API keys.
+    case repeatedCredential
     case unsupportedExpectation
 }
 

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 import NIOCore
 
 /// A place in the bytes of a head.
@@ -47,11 +45,13 @@ class MessageHead {
 
     /// Where the field lines begin.
     final var fieldsStart: Int { firstLineEnd }
-    final fileprivate(set) var contentLength = -1
-    final fileprivate(set) var isChunked = false
-    final fileprivate(set) var saysClose = false
-    final fileprivate(set) var saysKeepAlive = false
-    final fileprivate(set) var saysUpgrade = false
+    final private(set) var contentLength = -1
+    final private(set) var isChunked = false
+    final private(set) var saysClose = false
+    final private(set) var saysKeepAlive = false
+    final private(set) var saysUpgrade = false
+    /// Whether `Connection` names other fields.
+    private final var namesFields = false
 
     init(limits: HeadLimits) {
         self.limits = limits
@@ -77,6 +77,7 @@ class MessageHead {
         saysClose = false
         saysKeepAlive = false
         saysUpgrade = false
+        namesFields = false
         positions.update(repeating: -1, count: FieldKind.count)
     }
 
@@ -102,11 +103,13 @@ class MessageHead {
         do throws(HeadRefusal) {
             while true {
                 guard let found = memchr(bytes + position, 10, end - position) else {
+                    // However the bytes are split, the same is refused for the same reason.
+                    if firstLineEnd == 0, end > limits.firstLine { throw HeadRefusal.targetTooLong }
                     if available >= limits.bytes { throw HeadRefusal.headTooLarge }
-                    if firstLineEnd == 0, available > limits.target + 64 { throw HeadRefusal.targetTooLong }
                     return .success(nil)
                 }
                 let lineEnd = bytes.distance(to: found.assumingMemoryBound(to: UInt8.self))
+                if firstLineEnd == 0, lineEnd > limits.firstLine { throw HeadRefusal.targetTooLong }
                 guard lineEnd > position, bytes[lineEnd - 1] == 13 else { throw HeadRefusal.malformedLine }
                 if firstLineEnd == 0 {
                     try firstLine(bytes, position, lineEnd - 1)
@@ -142,9 +145,10 @@ class MessageHead {
         while valueEnd > valueStart, bytes[valueEnd - 1] == 0x20 || bytes[valueEnd - 1] == 0x09 { valueEnd &-= 1 }
         guard ByteClass.isValue(bytes + valueStart, valueEnd - valueStart) else { throw .malformedField }
         guard count < capacity else { throw .tooManyFields }
-        let kind = kind(bytes + start, colon - start)
+        var kind = kind(bytes + start, colon - start)
+        if kind == .other, memchr(bytes + start, 0x5F, colon - start) != nil, isDisguised(bytes + start, colon - start) { kind = .dropped }
         if kind != .other, kind != .dropped {
-            if positions[Int(kind.rawValue)] >= 0, kind.isSingle { throw .repeatedField }
+            if positions[Int(kind.rawValue)] >= 0, let refusal = kind.refusalOfSecond { throw refusal }
             positions[Int(kind.rawValue)] = Int16(truncatingIfNeeded: count)
         }
         var goesOn = true
@@ -166,8 +170,19 @@ class MessageHead {
         default: break
         }
         lines[count] = FieldLine(
-            name: Place(start, colon), value: Place(valueStart, valueEnd), end: Int32(truncatingIfNeeded: end + 2), kind: kind, goesOn: goesOn)
+            name: Place(start, colon), value: Place(valueStart, valueEnd), end: Int32(truncatingIfNeeded: end + 2), kind: kind,
+            goesOn: goesOn)
         count &+= 1
+    }
+
+    /// Whether the name is one that means something, written with underscores: gateways of old (CGI, RFC 3875, section 4.1.18) take
+    /// both for the same, and the service behind one would believe what was never looked at here.
+    private final func isDisguised(_ name: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: count) { copy in
+            guard let base = copy.baseAddress else { return false }
+            for index in 0..<count { base[index] = name[index] == 0x5F ? 0x2D : name[index] }
+            return kind(base, count) != .other
+        }
     }
 
     private final func connection(_ value: UnsafeRawBufferPointer) {
@@ -178,6 +193,8 @@ class MessageHead {
                 saysKeepAlive = true
             } else if element.isWord("upgrade") {
                 saysUpgrade = true
+            } else {
+                namesFields = true
             }
         }
     }
@@ -196,10 +213,8 @@ class MessageHead {
 
     /// Fields that `Connection` names end here (RFC 9110, section 7.6.1), but not those that a client could have us forget that way.
     final func dropNamedFields(_ bytes: UnsafePointer<UInt8>) {
-        guard let index = index(of: .connection) else { return }
-        let place = lines[index].value
         // "keep-alive" and "close" are all that most ever say.
-        guard place.count > 10 || !(saysClose || saysKeepAlive) else { return }
+        guard namesFields else { return }
         for line in 0..<count where lines[line].kind == .connection {
             let value = lines[line].value
             UnsafeRawBufferPointer(start: bytes + Int(value.start), count: value.count).eachElement { element in
@@ -277,171 +292,5 @@ class MessageHead {
                 index &+= 1
             }
         }
-    }
-}
-
-/// The head of a request.
-final class RequestHead: MessageHead {
-    private(set) var method = Place()
-    /// Path and query as the client sent them, without scheme and authority.
-    private(set) var target = Place()
-    private(set) var path = Place()
-    /// Without the question mark.
-    private(set) var query = Place()
-    private(set) var isHTTP10 = false
-    /// `*`, of OPTIONS.
-    private(set) var isAsterisk = false
-    private var authority = Place()
-
-    override func reset() {
-        super.reset()
-        method = Place()
-        target = Place()
-        path = Place()
-        query = Place()
-        authority = Place()
-        isHTTP10 = false
-        isAsterisk = false
-    }
-
-    var framing: BodyFraming { isChunked ? .chunked : contentLength > 0 ? .length(contentLength) : .none }
-    var keepsAlive: Bool { isHTTP10 ? saysKeepAlive && !saysClose : !saysClose }
-    var expectsContinue: Bool { has(.expect) && !isHTTP10 }
-    /// Host and port as the client named them.
-    var host: Place? { authority.isEmpty ? place(.host) : authority }
-
-    override func kind(_ name: UnsafePointer<UInt8>, _ count: Int) -> FieldKind { FieldNames.request(name, count) }
-
-    /// `method SP target SP HTTP/1.1` (RFC 9112, section 3), with one blank each.
-    override func firstLine(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) throws(HeadRefusal) {
-        var at = start
-        while at < end, ByteClass.isToken(bytes[at]) { at &+= 1 }
-        guard at > start, at - start <= 24, at < end, bytes[at] == 0x20 else { throw .malformedLine }
-        method = Place(start, at)
-        let targetStart = at + 1
-        at = targetStart
-        while at < end, ByteClass.isTarget(bytes[at]) { at &+= 1 }
-        guard at > targetStart else { throw .malformedLine }
-        guard at < end, bytes[at] == 0x20 else { throw .malformedTarget }
-        guard at - targetStart <= limits.target else { throw .targetTooLong }
-        try version(bytes + at + 1, end - at - 1)
-        try split(bytes, targetStart, at)
-    }
-
-    private func version(_ bytes: UnsafePointer<UInt8>, _ count: Int) throws(HeadRefusal) {
-        guard count == 8, memcmp(bytes, "HTTP/", 5) == 0, bytes[6] == UInt8(ascii: "."), bytes[5] &- 48 < 10, bytes[7] &- 48 < 10 else {
-            throw .malformedLine
-        }
-        guard bytes[5] == UInt8(ascii: "1") else { throw .unsupportedVersion }
-        isHTTP10 = bytes[7] == UInt8(ascii: "0")
-    }
-
-    /// Origin form, absolute form, or the asterisk (RFC 9112, section 3.2). CONNECT's form is refused with its method.
-    private func split(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) throws(HeadRefusal) {
-        var pathStart = start
-        if bytes[start] != UInt8(ascii: "/") {
-            if end - start == 1, bytes[start] == UInt8(ascii: "*") {
-                isAsterisk = true
-            } else {
-                pathStart = try absolute(bytes, start, end)
-            }
-        }
-        target = Place(pathStart, end)
-        if let mark = memchr(bytes + pathStart, 63, end - pathStart) {
-            let at = bytes.distance(to: mark.assumingMemoryBound(to: UInt8.self))
-            path = Place(pathStart, at)
-            query = Place(at + 1, end)
-        } else {
-            path = Place(pathStart, end)
-            query = Place(end, end)
-        }
-    }
-
-    private func absolute(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) throws(HeadRefusal) -> Int {
-        let all = UnsafeRawBufferPointer(start: bytes + start, count: end - start)
-        let scheme = all.hasWordPrefix("http://") ? 7 : all.hasWordPrefix("https://") ? 8 : 0
-        guard scheme > 0 else { throw .malformedTarget }
-        var at = start + scheme
-        while at < end, bytes[at] != UInt8(ascii: "/"), bytes[at] != UInt8(ascii: "?") { at &+= 1 }
-        guard at < end, bytes[at] == UInt8(ascii: "/") else { throw .malformedTarget }
-        authority = Place(start + scheme, at)
-        guard Self.isHost(bytes + start + scheme, at - start - scheme) else { throw .malformedHost }
-        return at
-    }
-
-    override func finish(_ bytes: UnsafePointer<UInt8>) throws(HeadRefusal) {
-        if let host = place(.host) {
-            guard Self.isHost(bytes + Int(host.start), host.count) else { throw .malformedHost }
-            // Two names for the host: whoever believes the other one is fooled.
-            if !authority.isEmpty,
-                host.count != authority.count || memcmp(bytes + Int(host.start), bytes + Int(authority.start), host.count) != 0
-            {
-                throw .malformedHost
-            }
-        } else if !isHTTP10 {
-            throw .malformedHost
-        }
-        if isChunked, has(.contentLength) || isHTTP10 { throw .ambiguousLength }
-        if let expected = place(.expect),
-            !UnsafeRawBufferPointer(start: bytes + Int(expected.start), count: expected.count).isWord("100-continue")
-        {
-            throw .unsupportedExpectation
-        }
-        dropNamedFields(bytes)
-    }
-
-    /// A name or an address and perhaps a port; nobody's name and password (RFC 9110, section 4.2.4).
-    private static func isHost(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
-        guard (1...300).contains(count) else { return false }
-        for index in 0..<count where !ByteClass.isHost(bytes[index]) { return false }
-        return true
-    }
-
-    func isMethod(_ name: StaticString) -> Bool {
-        guard method.count == name.utf8CodeUnitCount else { return false }
-        return with(method) { memcmp($0.baseAddress!, name.utf8Start, $0.count) == 0 }
-    }
-}
-
-/// The head of an answer.
-final class ResponseHead: MessageHead {
-    private(set) var status = 0
-    private(set) var isHTTP10 = false
-
-    override func reset() {
-        super.reset()
-        status = 0
-        isHTTP10 = false
-    }
-
-    override func kind(_ name: UnsafePointer<UInt8>, _ count: Int) -> FieldKind { FieldNames.response(name, count) }
-
-    /// `HTTP/1.1 SP status SP reason`; the reason is nobody's concern (RFC 9112, section 4).
-    override func firstLine(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) throws(HeadRefusal) {
-        guard end - start >= 12, memcmp(bytes + start, "HTTP/1.", 7) == 0, bytes[start + 8] == 0x20 else { throw .malformedLine }
-        guard end - start == 12 || bytes[start + 12] == 0x20 else { throw .malformedLine }
-        isHTTP10 = bytes[start + 7] == UInt8(ascii: "0")
-        for index in 9...11 {
-            let digit = bytes[start + index] &- 48
-            guard digit < 10 else { throw .malformedLine }
-            status = status * 10 + Int(digit)
-        }
-        guard (100...599).contains(status) else { throw .malformedLine }
-    }
-
-    override func finish(_ bytes: UnsafePointer<UInt8>) throws(HeadRefusal) {
-        if isChunked, has(.contentLength) { throw .ambiguousLength }
-        dropNamedFields(bytes)
-    }
-
-    var isInterim: Bool { status < 200 && status != 101 }
-    var keepsAlive: Bool { isHTTP10 ? saysKeepAlive && !saysClose : !saysClose }
-
-    /// RFC 9112, section 6.3.
-    func framing(toHead isHead: Bool) -> BodyFraming {
-        if isHead || status < 200 || status == 204 || status == 304 { return .none }
-        if isChunked { return .chunked }
-        if has(.contentLength) { return contentLength > 0 ? .length(contentLength) : .none }
-        return .untilClose
     }
 }

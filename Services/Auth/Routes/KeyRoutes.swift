@@ -14,6 +14,9 @@ struct KeyRoutes {
         .gateway, .auth, .users, .content, .assistant, .analytics, .notifications, .files, .search,
     ]
 
+    /// While auth is away nobody signs with a new key: the old list is still the right one.
+    static let staleSeconds = 3_600
+
     var endpoints: [Endpoints] {
         [
             Endpoints("/.well-known") {
@@ -26,7 +29,7 @@ struct KeyRoutes {
     }
 
     func publicKeys(_ request: PublicRequest) async throws -> RawJSON {
-        RawJSON(keys.document, headers: [.cacheControl: "public, max-age=\(KeyRing.cacheSeconds)"])
+        RawJSON(keys.document, headers: [.cacheControl: "public, max-age=\(KeyRing.cacheSeconds), stale-if-error=\(Self.staleSeconds)"])
     }
 
     /// The internal path is not routed by the gateway. Without a secret in the settings nobody gets a token.
