@@ -37,6 +37,9 @@ final class LimitBook: Service, LimitSource, LimitBucketKeeper {
         var terms: [LimitPolicy: LimitTerms] = [:]
         /// Hears of blocks, once there is a policy that blocks.
         var hearing: Task<Void, Never>?
+        /// Units on their way back to Redis, by their bucket; numbered, so that the last one to go clears the place.
+        var returning: [ObjectIdentifier: (number: Int, task: Task<Void, Never>)] = [:]
+        var returned = 0
         var cameBackAt: UInt64 = 0
         var probeDelay: Duration = .zero
     }
@@ -127,7 +130,19 @@ final class LimitBook: Service, LimitSource, LimitBucketKeeper {
     func giveBack(_ bucket: LimitBucket, takenAt: UInt64? = nil) {
         let bucket = standing(bucket)
         guard !bucket.untake(takenAt: takenAt) else { return }
-        Task { await sendBack([(bucket, LeaseReturn(redisEnd: 0, microseconds: bucket.terms.microseconds))]) }
+        let unit = LeaseReturn(redisEnd: 0, microseconds: bucket.terms.microseconds)
+        let id = ObjectIdentifier(bucket)
+        state.withLock { state in
+            let before = state.returning[id]
+            state.returned += 1
+            let number = state.returned
+            let task = Task {
+                await before?.task.value
+                await sendBack([(bucket, unit)])
+                self.state.withLock { if $0.returning[id]?.number == number { $0.returning[id] = nil } }
+            }
+            state.returning[id] = (number, task)
+        }
     }
 
     // MARK: Questions
@@ -139,6 +154,8 @@ final class LimitBook: Service, LimitSource, LimitBucketKeeper {
 
     private func exchange(_ request: LeaseRequest, for bucket: LimitBucket) async {
         let terms = bucket.terms
+        // What was given back before counts: a sign-in that succeeded has no part in the next one.
+        if let returning = state.withLock({ $0.returning[ObjectIdentifier(bucket)] }) { await returning.task.value }
         do {
             let arguments = [
                 String(terms.microseconds), String(terms.windowMicroseconds), String(request.need), String(request.want),

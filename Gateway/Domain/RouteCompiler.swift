@@ -227,7 +227,6 @@ extension RoutePattern {
     /// The paths that are both this pattern's and the other's; nil where there are none.
     func cut(with other: [Part], isOpen otherIsOpen: Bool) -> (parts: [Part], isOpen: Bool)? {
         guard isOpen || parts.count >= other.count, otherIsOpen || other.count >= parts.count else { return nil }
-        guard isOpen || otherIsOpen || parts.count == other.count else { return nil }
         var common: [Part] = []
         for index in 0..<max(parts.count, other.count) {
             guard index < parts.count else {

@@ -84,7 +84,13 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
-        if pending == nil { pending = bytes } else { pending?.writeBuffer(&bytes) }
+        if pending == nil {
+            pending = bytes
+        } else {
+            // What was read already goes; else a buffer that is never quite empty would grow for as long as the connection stands.
+            pending?.discardReadBytes()
+            pending?.writeBuffer(&bytes)
+        }
         process()
     }
 
@@ -371,6 +377,8 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         // The rest of a body that nobody reads stands in the way of the next request; a client that still waits to be asked has none.
         if !hasBodyEnded, owesContinue || reader.remaining > Self.maximumDiscarded && exchange?.wantsBody != true { closesAfter = true }
         if hasInputEnded, pending == nil { closesAfter = true }
+        // A refusal while more of the body is to come than would be read to keep the connection.
+        if status >= 400, isRestTooLong { closesAfter = true }
         if let length {
             loop.out.writeStaticString("Content-Length: ")
             loop.out.writeDecimal(length)
@@ -430,7 +438,7 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         // After this the connection may be gone.
         context?.flush()
         guard state == .exchange else { return }
-        if closesAfter {
+        if closesAfter || isRestTooLong {
             linger()
         } else if hasBodyEnded {
             next()
@@ -475,6 +483,8 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         state = .tunnel
         return true
     }
+
+    private var isRestTooLong: Bool { !hasBodyEnded && reader.remaining > Self.maximumDiscarded }
 
     private func writePendingHead() {
         guard isHeadPending else { return }

@@ -129,7 +129,13 @@ final class UpstreamConnection: ChannelInboundHandler, ChannelOutboundHandler, T
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
-        if pending == nil { pending = bytes } else { pending?.writeBuffer(&bytes) }
+        if pending == nil {
+            pending = bytes
+        } else {
+            // What was read already goes; else a buffer that is never quite empty would grow for as long as the connection stands.
+            pending?.discardReadBytes()
+            pending?.writeBuffer(&bytes)
+        }
         guard state != .idle || exchange != nil else {
             // Nothing was asked: what comes belongs to no request, and would be taken for the answer to the next.
             close()

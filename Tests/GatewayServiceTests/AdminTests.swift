@@ -245,7 +245,7 @@ struct CheckConfigTests {
         let signIn = try #require(lines.first { $0.hasPrefix("POST /api/v1/auth/login ") })
         #expect(signIn.contains("public") && signIn.contains("sign-in per account") && signIn.contains("critical"))
         #expect(lines.contains { $0.hasPrefix("exports ") && $0.contains("tenant") })
-        #expect(lines.contains { $0.hasPrefix("POST /api/v1/auth/** ") && $0.contains("credentials per anonymous") })
+        #expect(lines.contains { $0.hasPrefix("POST /api/v1/auth/** ") && $0.contains("credentials per address") })
     }
 
     @Test("Every fault is told with the file and its line, and the exit code is 1")

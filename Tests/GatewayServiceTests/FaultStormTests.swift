@@ -24,7 +24,7 @@ struct FaultStormTests {
             // What is kept of the first ones is kept before the measuring begins.
             var before = 0, refused = 0
             for round in 0..<rounds {
-                var requests = ""
+                var requests = "", expected = perRound
                 for number in 0..<perRound {
                     let unique = String(round * perRound + number, radix: 36)
                     let token =
@@ -35,18 +35,23 @@ struct FaultStormTests {
                         case 2: "\(Base64URL.encode(Data(#"{"alg":"RS256","typ":"JWT","kid":"k\#(unique)"}"#.utf8))).\(parts[1]).\(parts[2])"
                         default: "nonsense-\(unique)"
                         }
+                    guard token != good else {
+                        // By chance the signature begins so.
+                        expected -= 1
+                        continue
+                    }
                     requests += "GET \(Self.protected) HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\r\n"
                 }
                 try await socket.send(requests)
                 var answers = 0
                 var text: [UInt8] = []
                 let mark = Array("HTTP/1.1 401".utf8)
-                while answers < perRound, let part = try await socket.receive(1 << 18), !part.isEmpty {
+                while answers < expected, let part = try await socket.receive(1 << 18), !part.isEmpty {
                     text += part
                     answers = text.ranges(of: mark).count
                 }
-                refused += answers
-                if answers < perRound { break }
+                refused += answers + perRound - expected
+                if answers < expected { break }
                 if round == rounds / 10 { before = residentBytes() }
             }
             #expect(refused == rounds * perRound)
@@ -68,8 +73,8 @@ struct FaultStormTests {
             for _ in 0..<60 { statuses[try await town.town.client(other).get(Self.protected).status, default: 0] += 1 }
             #expect(statuses[200] == 50, "counted from memory: \(statuses)")
             #expect(statuses[429] == 10, "\(statuses)")
-            let away = try await town.town.client(other).post("/api/v1/auth/login", ["email": "a@example.org", "password": "x"])
-            #expect(away.status == 503 && away.problem == "dependency-unavailable")
+            let away = try await town.town.client().post("/api/v1/auth/login", ["email": "a@example.org", "password": "x"])
+            #expect(away.status == 503 && away.problem == "dependency-unavailable", "\(away.status) \(away.text)")
             try await town.expectWell("beside neighbours that are away")
         }
     }
@@ -102,7 +107,8 @@ struct FaultStormTests {
     @Test("More than can be done is refused at once, and the upstream sees no more than its limit")
     func overload() async throws {
         let count = 1_000
-        try await FaultTown.with(["TRIONEX_UPSTREAM_FIRST_BYTE_MILLISECONDS": "5000"]) { town in
+        // With more, each has connections of its own that wait, and the upstream has more of them than requests.
+        try await FaultTown.with(["TRIONEX_UPSTREAM_FIRST_BYTE_MILLISECONDS": "5000", "TRIONEX_GATEWAY_LOOPS": "1"]) { town in
             var sockets: [RawSocket] = []
             for _ in 0..<count { sockets.append(try RawSocket(port: town.town.port)) }
             for socket in sockets { try await socket.send(FaultTown.request(.late, "?ms=700", ["Connection: close"])) }

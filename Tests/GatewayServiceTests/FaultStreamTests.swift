@@ -65,7 +65,9 @@ struct FaultStreamTests {
         let total = 100_000_000
         try await FaultTown.with(["TRIONEX_UPSTREAM_IDLE_MILLISECONDS": "10000", "TRIONEX_MAX_BODY_BYTES": "\(total)"]) { town in
             let socket = try RawSocket(port: town.town.port)
-            try await socket.send("POST \(FaultTown.path(.slowRead, "?ms=200")) HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(total)\r\n\r\n")
+            try await socket.send(
+                "POST \(FaultTown.path(.slowRead, "?ms=200")) HTTP/1.1\r\nHost: localhost\r\n"
+                    + "Content-Length: \(total)\r\n\r\n")
             let taken = try await socket.send([UInt8](repeating: 120, count: total), patience: .milliseconds(150))
             // The kernel keeps up to some 6 MB for each socket that reads, and 4 MB for each that writes, on both sides of the gateway.
             #expect(taken < 30_000_000, "\(taken)")
@@ -76,7 +78,9 @@ struct FaultStreamTests {
     func splitChunks() async throws {
         try await FaultTown.with { town in
             let socket = try RawSocket(port: town.town.port)
-            try await socket.send("POST \(FaultTown.path(.echo)) HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+            try await socket.send(
+                "POST \(FaultTown.path(.echo)) HTTP/1.1\r\nHost: localhost\r\n"
+                    + "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
             let body = "000b;a=b\r\nhello world\r\n5\r\nagain\r\n0\r\nX-Sum: 9\r\n\r\n"
             for byte in body.utf8 {
                 try await socket.send([byte])
@@ -92,7 +96,9 @@ struct FaultStreamTests {
     func endsWithinChunk() async throws {
         try await FaultTown.with { town in
             let socket = try RawSocket(port: town.town.port)
-            try await socket.send("POST \(FaultTown.path(.count)) HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1")
+            try await socket.send(
+                "POST \(FaultTown.path(.count)) HTTP/1.1\r\nHost: localhost\r\n"
+                    + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1")
             try await eventually("it is under way") { town.upstream.counters.requests(of: .count) == 1 }
             socket.endOutput()
             #expect(try await socket.receiveAll(patience: .seconds(5)).ended)
@@ -107,7 +113,9 @@ struct FaultStreamTests {
         ]
         try await FaultTown.with(settings) { town in
             let socket = try RawSocket(port: town.town.port)
-            try await socket.send("POST \(FaultTown.path(.count, "?first=2500")) HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\n\r\n")
+            try await socket.send(
+                "POST \(FaultTown.path(.count, "?first=2500")) HTTP/1.1\r\nHost: localhost\r\n"
+                    + "Content-Length: 30000000\r\n\r\n")
             let sent = try await socket.send([UInt8](repeating: 120, count: 30_000_000))
             #expect(sent == 30_000_000)
             #expect(try await socket.receive(until: "}").contains("\"bytes\": 30000000"))

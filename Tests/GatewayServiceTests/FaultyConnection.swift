@@ -106,7 +106,12 @@ final class FaultyConnection {
     /// False at the end of what the peer sends.
     private func read() async throws -> Bool {
         guard var part = try await inbound.next() else { return false }
-        if unread.readableBytes == 0 { unread = part } else { unread.writeBuffer(&part) }
+        if unread.readableBytes == 0 {
+            unread = part
+        } else {
+            unread.discardReadBytes()
+            unread.writeBuffer(&part)
+        }
         return true
     }
 

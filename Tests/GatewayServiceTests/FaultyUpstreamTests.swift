@@ -19,6 +19,17 @@ struct FaultyUpstreamTests {
         }
     }
 
+    private func ask(
+        _ fault: Fault, _ query: String = "", body: String = "", until expected: String = "", on upstream: FaultyUpstream
+    ) async throws -> String {
+        let head = ["POST /api/v1/content/fault/\(fault.rawValue)\(query) HTTP/1.1", "Host: localhost", "Content-Length: \(body.utf8.count)"]
+        let socket = try RawSocket(port: upstream.port)
+        try await socket.send(head.joined(separator: "\r\n") + "\r\n\r\n" + body)
+        guard expected.isEmpty else { return try await socket.receive(until: expected) }
+        try await eventually("it is asked") { upstream.counters.requests(of: fault) == 1 }
+        return String(decoding: try await socket.receiveAll(patience: .milliseconds(500)).bytes, as: UTF8.self)
+    }
+
     private func ask(_ fault: Fault, _ query: String = "", body: String = "", port: Int) async throws -> String {
         let head = ["POST /api/v1/content/fault/\(fault.rawValue)\(query) HTTP/1.1", "Host: localhost", "Content-Length: \(body.utf8.count)"]
         let connection = try RawConnection(port: port)
@@ -37,7 +48,7 @@ struct FaultyUpstreamTests {
         ])
     func says(fault: Fault, expected: String) async throws {
         try await with { upstream in
-            let answer = try await ask(fault, body: "test", port: upstream.port)
+            let answer = try await ask(fault, body: "test", until: expected, on: upstream)
             #expect(expected.isEmpty ? answer.isEmpty : answer.contains(expected), "\(answer)")
             #expect(upstream.counters.connections == 1)
             #expect(upstream.counters.requests(of: fault) == 1)
