@@ -18,6 +18,7 @@ final class Upstream: Sendable {
     var url: String { "http://127.0.0.1:\(port)" }
     private let task: Task<Void, any Error>
     private let group: ServiceGroup
+    private let accepting: Accepting
 
     /// What the upstream was asked for, in order.
     let seen: Seen
@@ -39,23 +40,29 @@ final class Upstream: Sendable {
     }
 
     static func start(_ name: String, port: Int = 0) async throws -> Upstream {
-        let seen = Seen()
+        let seen = Seen(), accepting = Accepting()
         let bound = AsyncStream.makeStream(of: Int.self)
         let app = Application(
             responder: CallbackResponder<BasicRequestContext> { request, _ in try await answer(request, name, seen) },
             configuration: .init(address: .hostname("127.0.0.1", port: port)),
-            onServerRunning: { bound.continuation.yield($0.localAddress?.port ?? 0) }, logger: quiet)
-        let group = ServiceGroup(configuration: .init(services: [app], logger: quiet))
+            onServerRunning: { channel in
+                accepting.began(channel)
+                bound.continuation.yield(channel.localAddress?.port ?? 0)
+            }, logger: quiet)
+        let group = ServiceGroup(configuration: .init(services: [app, accepting], logger: quiet))
         let task = Task { try await group.run() }
         var ports = bound.stream.makeAsyncIterator()
-        return Upstream(name: name, port: await ports.next() ?? 0, task: task, group: group, seen: seen)
+        return Upstream(name: name, port: await ports.next() ?? 0, task: task, group: group, accepting: accepting, seen: seen)
     }
 
-    private init(name: String, port: Int, task: Task<Void, any Error>, group: ServiceGroup, seen: Seen) {
+    private init(
+        name: String, port: Int, task: Task<Void, any Error>, group: ServiceGroup, accepting: Accepting, seen: Seen
+    ) {
         self.name = name
         self.port = port
         self.task = task
         self.group = group
+        self.accepting = accepting
         self.seen = seen
     }
 
@@ -67,6 +74,7 @@ final class Upstream: Sendable {
 
     /// Ends at once, with requests under way.
     func kill() async {
+        await accepting.end()
         task.cancel()
         _ = try? await task.value
     }

@@ -118,9 +118,8 @@ package final class ProgramHost: Sendable {
             let admin = Router(context: EndpointContext.self)
             operations.add(to: admin)
             assembly.adminPages?(admin)
-            services.append(
-                HTTPServer.application(
-                    admin, host: common.http.host, port: adminPort, settings: common.http, logger: log, onRunning: { _ in }))
+            services += HTTPServer.services(
+                admin, host: common.http.host, port: adminPort, settings: common.http, logger: log, onRunning: { _ in })
         } else {
             operations.add(to: router)
         }
@@ -128,10 +127,9 @@ package final class ProgramHost: Sendable {
         if let server = assembly.server {
             services.append(server { bound.set($0) })
         } else {
-            services.append(
-                HTTPServer.application(router, host: common.http.host, port: common.http.port, settings: common.http, logger: log) { port in
-                    bound.set(port)
-                })
+            services += HTTPServer.services(router, host: common.http.host, port: common.http.port, settings: common.http, logger: log) { port in
+                bound.set(port)
+            }
         }
         self.services = services.map(NamedService.init)
     }
