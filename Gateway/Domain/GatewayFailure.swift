@@ -1,6 +1,4 @@
 import Contracts
-import HTTPTypes
-import ServiceKit
 
 /// What the gateway itself refuses.
 enum GatewayFailure: Failure, Equatable {
@@ -68,13 +66,13 @@ enum GatewayFailure: Failure, Equatable {
         }
     }
 
-    /// The status where the kind is not all there is to say: what only the reader of a request can refuse.
-    var status: Int {
+    /// The status where the kind is not all there is to say: what only the reader of a request can refuse. Nil: the kind's.
+    var ownStatus: Int? {
         switch self {
         case .unreadable(let refusal): refusal.status
         case .requestTimeout: 408
         case .onlyIfCached: 504
-        default: kind.status.code
+        default: nil
         }
     }
 

@@ -1,7 +1,6 @@
 import Crypto
 import Foundation
 import NIOCore
-import NIOFoundationCompat
 
 /// Which account somebody wants to sign in to, by JSON or a form. Only a digest of it is ever kept.
 enum SignIn {
@@ -9,7 +8,7 @@ enum SignIn {
 
     /// Names the account and the address together.
     static func subject(of body: ByteBuffer, address: String) -> String {
-        let data = Data(buffer: body)
+        let data = Data(body.readableBytesView)
         let account = (try? JSONDecoder().decode(Account.self, from: data))?.email ?? formField("email", in: data) ?? ""
         let normal = account.trimmingCharacters(in: .whitespacesAndNewlines).lowercased()
         let digest = SHA256.hash(data: Data("\(normal)\u{0}\(address)".utf8))

@@ -3,7 +3,7 @@ import NIOCore
 
 /// One client's HTTP/1.1 connection, on bytes: reads heads, takes the framing off bodies, writes answers, one exchange at a time
 /// in the order of the requests (RFC 9112).
-final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, ClientSide, Drainable, Timed {
+final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Drainable, Timed {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -19,7 +19,7 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
     /// Bodies up to this go into one write with their head.
     static let joined = 16_384
 
-    private enum State {
+    enum State {
         /// Between requests, or within a head.
         case head
         /// A request is being answered; its body may still be coming.
@@ -32,31 +32,33 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
     }
 
     let connection: ConnectionFacts
-    private let loop: Loop
-    private var context: ChannelHandlerContext?
-    private var state = State.head
+    let loop: Loop
+    var context: ChannelHandlerContext?
+    var state = State.head
     private var request: RequestHead?
-    private var exchange: Exchange?
-    private var reader = BodyReader(.none)
-    private var hasBodyEnded = true
-    private var pending: ByteBuffer?
+    var exchange: Exchange?
+    var reader = BodyReader(.none)
+    var hasBodyEnded = true
+    var pending: ByteBuffer?
     /// Whether what is there of a body is less than can be taken: a part of a chunk's size line.
     private var needsMore = false
     private var isReadHeld = false
-    private var isProcessing = false
+    var isProcessing = false
     /// Whether the client has said that it sends nothing more.
-    private var hasInputEnded = false
-    private var isDraining = false
+    var hasInputEnded = false
+    var isDraining = false
     /// Whether the connection ends with the answer that is being written.
-    private var closesAfter = false
-    private var owesContinue = false
-    private var discarded = 0
+    var closesAfter = false
+    var owesContinue = false
+    var discarded = 0
+    /// Told by the channel whenever it changes.
+    private(set) var isWritable = true
     // The answer.
-    private var isHeadPending = false
-    private var isChunkedAnswer = false
-    private var hasAnswerEnded = true
+    var isHeadPending = false
+    var isChunkedAnswer = false
+    var hasAnswerEnded = true
 
-    private(set) var deadline = UInt64.max
+    var deadline = UInt64.max
     var timedIndex = -1
 
     init(_ loop: Loop, _ connection: ConnectionFacts) {
@@ -140,7 +142,7 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         }
     }
 
-    private func close() {
+    func close() {
         deadline = .max
         context?.close(promise: nil)
     }
@@ -180,13 +182,13 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         }
     }
 
-    private func readOn() {
+    func readOn() {
         guard isReadHeld, mayRead, let context else { return }
         isReadHeld = false
         context.read()
     }
 
-    private func process() {
+    func process() {
         guard !isProcessing else { return }
         isProcessing = true
         while var bytes = pending, takes(&bytes) {}
@@ -339,7 +341,7 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         close()
     }
 
-    private func giveHeadBack() {
+    func giveHeadBack() {
         if let request { loop.giveBack(request) }
         request = nil
     }
@@ -354,176 +356,5 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Cli
         let exchange = loop.exchange(for: self)
         self.exchange = exchange
         exchange.refuse(unread: failure)
-    }
-
-    // MARK: Writing (`ClientSide`)
-
-    var out: ByteBuffer {
-        get { loop.out }
-        _modify { yield &loop.out }
-    }
-
-    /// Told by the channel whenever it changes.
-    private(set) var isWritable = true
-
-    func sendInterim(_ status: Int) {
-        loop.out.writeStaticString("\r\n")
-        write(loop.out)
-        context?.flush()
-    }
-
-    func sendHead(_ status: Int, length: Int?, hasBody: Bool) {
-        isChunkedAnswer = false
-        // The rest of a body that nobody reads stands in the way of the next request; a client that still waits to be asked has none.
-        if !hasBodyEnded, owesContinue || reader.remaining > Self.maximumDiscarded && exchange?.wantsBody != true { closesAfter = true }
-        if hasInputEnded, pending == nil { closesAfter = true }
-        // A refusal while more of the body is to come than would be read to keep the connection.
-        if status >= 400, isRestTooLong { closesAfter = true }
-        if let length {
-            loop.out.writeStaticString("Content-Length: ")
-            loop.out.writeDecimal(length)
-            loop.out.writeStaticString("\r\n")
-        } else if hasBody {
-            if exchange?.isHTTP10 == true {
-                closesAfter = true
-            } else {
-                isChunkedAnswer = true
-                loop.out.writeStaticString("Transfer-Encoding: chunked\r\n")
-            }
-        }
-        if status == 101 {
-            loop.out.writeStaticString("Connection: Upgrade\r\n")
-        } else if closesAfter {
-            loop.out.writeStaticString("Connection: close\r\n")
-        } else if exchange?.isHTTP10 == true {
-            loop.out.writeStaticString("Connection: keep-alive\r\n")
-        }
-        loop.out.writeStaticString("\r\n")
-        isHeadPending = true
-    }
-
-    func sendBody(_ bytes: ByteBuffer) {
-        let count = bytes.readableBytes
-        guard count > 0 else { return }
-        if isChunkedAnswer {
-            if !isHeadPending { loop.out.clear() }
-            loop.out.writeHexadecimal(count)
-            loop.out.writeStaticString("\r\n")
-            isHeadPending = true
-        }
-        if isHeadPending, count <= Self.joined {
-            loop.out.writeImmutableBuffer(bytes)
-            if isChunkedAnswer {
-                loop.out.writeStaticString("\r\n")
-                writePendingHead()
-            }
-            return
-        }
-        writePendingHead()
-        write(bytes)
-        if isChunkedAnswer { write(loop.lineEnd) }
-    }
-
-    func sendEnd(trailers: ByteBuffer?) {
-        if isChunkedAnswer {
-            if !isHeadPending { loop.out.clear() }
-            loop.out.writeStaticString("0\r\n")
-            if let trailers { loop.out.writeImmutableBuffer(trailers) }
-            loop.out.writeStaticString("\r\n")
-            isHeadPending = true
-        }
-        writePendingHead()
-        hasAnswerEnded = true
-        exchange = nil
-        // After this the connection may be gone.
-        context?.flush()
-        guard state == .exchange else { return }
-        if closesAfter || isRestTooLong {
-            linger()
-        } else if hasBodyEnded {
-            next()
-        } else {
-            // The rest of the request is read to keep the connection, but not waited for without end.
-            deadline = Monotonic.coarse() &+ loop.door.times.bodyIdle
-        }
-        readOn()
-        process()
-    }
-
-    func flush() {
-        writePendingHead()
-        context?.flush()
-    }
-
-    func readMore() {
-        if owesContinue {
-            owesContinue = false
-            loop.out.clear()
-            loop.out.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
-            write(loop.out)
-            context?.flush()
-        }
-        if state == .exchange, !hasBodyEnded { deadline = Monotonic.coarse() &+ loop.door.times.bodyIdle }
-        guard !isProcessing else { return }
-        process()
-        // Nothing else will flush what was just passed on.
-        exchange?.bodyFlush()
-    }
-
-    func abort() {
-        exchange = nil
-        close()
-    }
-
-    func switchProtocols() -> Bool {
-        guard state == .exchange, hasBodyEnded else { return false }
-        writePendingHead()
-        context?.flush()
-        guard state == .exchange else { return false }
-        state = .tunnel
-        return true
-    }
-
-    private var isRestTooLong: Bool { !hasBodyEnded && reader.remaining > Self.maximumDiscarded }
-
-    private func writePendingHead() {
-        guard isHeadPending else { return }
-        isHeadPending = false
-        write(loop.out)
-    }
-
-    private func write(_ bytes: ByteBuffer) { context?.write(wrapOutboundOut(bytes), promise: nil) }
-
-    /// The answer is sent: on to the next request.
-    private func next() {
-        guard state == .exchange else { return }
-        if closesAfter || isDraining || hasInputEnded && pending == nil {
-            linger()
-            return
-        }
-        state = .head
-        deadline = Monotonic.coarse() &+ loop.door.times.keepAlive
-    }
-
-    /// Says that nothing more will come once all is written, and reads on for a moment: closing at once with bytes unread would
-    /// reset the connection, and the answer with it (RFC 9112, section 9.6).
-    private func linger() {
-        guard state != .lingering, state != .closed, let context else { return }
-        state = .lingering
-        pending = nil
-        deadline = Monotonic.coarse() &+ loop.door.times.bodyIdle
-        let written = context.eventLoop.makePromise(of: Void.self)
-        written.futureResult.assumeIsolated().whenComplete { [weak self] result in self?.wrote(result) }
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
-    }
-
-    private func wrote(_ result: Result<Void, any Error>) {
-        guard state == .lingering, let context else { return }
-        guard case .success = result, !hasInputEnded, !connection.isEncrypted else {
-            close()
-            return
-        }
-        deadline = Monotonic.coarse() &+ Self.lingering
-        context.close(mode: .output, promise: nil)
     }
 }

@@ -264,7 +264,7 @@ extension Exchange {
 
 /// A refusal as RFC 9457 has it, as bytes.
 enum Refusal {
-    static func status(_ failure: any Failure) -> Int { (failure as? GatewayFailure)?.status ?? failure.kind.status.code }
+    static func status(_ failure: any Failure) -> Int { (failure as? GatewayFailure)?.ownStatus ?? failure.kind.status.code }
 
     static func body(_ failure: any Failure, instance: String?, requestID: RequestID) -> ByteBuffer {
         let problem = Problem(
