@@ -1,5 +1,6 @@
 import Contracts
 import Foundation
+import NIOCore
 package import ServiceKit
 
 /// The gateway's own settings.
@@ -30,7 +31,7 @@ package struct GatewaySettings: ServiceSettings {
     let limits: Limits
     let client: Client
     let edge: EdgeSettings
-    /// Event loops.
+    /// Event loops; 0 is one for each core.
     let loops: Int
     let upstream: Upstream
     let maxBodyBytes: Int
@@ -43,6 +44,8 @@ package struct GatewaySettings: ServiceSettings {
     let documentsInterval: Duration
     /// The gateway file; nil: the settings alone count.
     let file: String?
+
+    var eventLoops: Int { loops == 0 ? System.coreCount : loops }
 
     package init(_ reader: inout SettingsReader) {
         limits = Limits(

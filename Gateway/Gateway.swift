@@ -68,7 +68,7 @@ package enum Gateway: Program {
                     host: http.host, port: http.port, edge: settings.edge, trustedProxies: { routing.current.file.trustedProxies },
                     maximumConnections: http.maxConnections, headLimits: HeadLimits(bytes: http.maxHeaderBytes),
                     idleSeconds: settings.client.keepAliveSeconds, drainSeconds: http.drainSeconds),
-                threads: settings.loops, logger: logger,
+                threads: settings.eventLoops, logger: logger,
                 edge: { listener in
                     metrics.show(listener.counters)
                     if let certificates = listener.certificates { metrics.show(certificate: { certificates.expires }) }

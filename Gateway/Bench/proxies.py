@@ -237,6 +237,8 @@ class Trionex(Proxy):
             "TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE": "10000000",
             "TRIONEX_LIMIT_ADDRESS_PER_MINUTE": "10000000",
             "TRIONEX_HTTP_MAX_CONNECTIONS": "16000",
+            # All load comes from one address.
+            "TRIONEX_HTTP_CONNECTIONS_PER_ADDRESS": "16000",
             "TRIONEX_HTTP_IDLE_SECONDS": "3600",
             "TRIONEX_CLIENT_KEEP_ALIVE_SECONDS": "3600",
             "TRIONEX_HTTP_DRAIN_SECONDS": "1",

@@ -12,12 +12,18 @@ import Synchronization
 /// Reads every service's OpenAPI document in the background: the operations for the table of routes, and the document of the whole.
 ///
 /// Until a service's document is known its operations are not, and the service alone decides; it checks again in any case. What was known
-/// stays known while a service is away, and a service without a document, such as any HTTP server, is left to itself for good.
+/// stays known while a service is away, and a service without a document, such as any HTTP server, is left to itself.
 final class ServiceDocuments: Service {
     static let maximumBytes = 8_388_608
     static let timeout: TimeAmount = .seconds(3)
-    /// While some document is missing.
-    static let eagerInterval: Duration = .seconds(1)
+
+    /// What asking for a document comes to.
+    private enum Answer: Sendable {
+        case document(JSONValue)
+        /// The server is there, and has none.
+        case none
+        case away
+    }
 
     private struct State {
         var documents: [ServiceName: JSONValue] = [:]
@@ -55,24 +61,37 @@ final class ServiceDocuments: Service {
 
     func run() async throws {
         await cancelWhenGracefulShutdown { [self] in
+            var schedule = DocumentSchedule(prefixes.services, interval: interval, now: .now)
             while !Task.isCancelled {
-                await refresh(prefixes.services)
-                let next = ContinuousClock.now + interval
-                // Those that are not there yet are looked for more often than those that are.
-                while ContinuousClock.now < next, !Task.isCancelled {
-                    let missing = prefixes.services.filter { !answers($0) }
-                    try? await Task.sleep(for: missing.isEmpty ? interval : min(interval, Self.eagerInterval))
-                    if !missing.isEmpty, ContinuousClock.now < next { await refresh(missing) }
-                }
+                let due = schedule.due(.now)
+                let there = await refresh(due)
+                schedule.asked(due, there: there, now: .now)
+                try? await Task.sleep(until: schedule.next)
             }
         }
     }
 
-    private func refresh(_ services: [ServiceName]) async {
-        let found = await withTaskGroup(of: (ServiceName, JSONValue?).self) { group in
+    /// The services that have answered, with a document or without.
+    private func refresh(_ services: [ServiceName]) async -> Set<ServiceName> {
+        let answers = await withTaskGroup(of: (ServiceName, Answer).self) { group in
             for service in services { group.addTask { [self] in (service, await fetch(service)) } }
-            return await group.reduce(into: [ServiceName: JSONValue]()) { $0[$1.0] = $1.1 }
+            return await group.reduce(into: [ServiceName: Answer]()) { $0[$1.0] = $1.1 }
         }
+        var found: [ServiceName: JSONValue] = [:], there: Set<ServiceName> = []
+        for (service, answer) in answers {
+            switch answer {
+            case .document(let document):
+                found[service] = document
+                there.insert(service)
+            case .none: there.insert(service)
+            case .away: break
+            }
+        }
+        use(found, of: services)
+        return there
+    }
+
+    private func use(_ found: [ServiceName: JSONValue], of services: [ServiceName]) {
         let changed = state.withLock { state -> [ServiceName: JSONValue]? in
             state.answering = state.answering.subtracting(services).union(found.keys)
             let changed = found.filter { state.documents[$0.key] != $0.value }
@@ -96,21 +115,27 @@ final class ServiceDocuments: Service {
     }
 
     /// From the first replica that answers with one.
-    private func fetch(_ service: ServiceName) async -> JSONValue? {
+    private func fetch(_ service: ServiceName) async -> Answer {
         let own = routing.current.file.upstreams[service.rawValue]?.addresses.filter { !$0.isCanary }.map { "http://\($0.authority)" } ?? []
+        var answer = Answer.away
         for address in own.isEmpty ? addresses[service] ?? [] : own {
             do {
                 let response = try await client.execute(HTTPClientRequest(url: address + "/openapi.json"), timeout: Self.timeout)
-                guard response.status == .ok else { continue }
+                guard response.status == .ok else {
+                    // A proxy says 502 or 503 for a server that is away.
+                    if response.status.code < 500 { answer = .none }
+                    continue
+                }
                 let body = try await response.body.collect(upTo: Self.maximumBytes)
+                answer = .none
                 let document = try JSON.decode(JSONValue.self, from: Data(buffer: body))
                 // Some servers answer everything with something.
-                if case .object = document.member("paths") { return document }
+                if case .object = document.member("paths") { return .document(document) }
             } catch {
                 logger.debug("a service's document cannot be read", metadata: ["upstream": "\(service)", "reason": "\(error)"])
             }
         }
-        return nil
+        return answer
     }
 
     private static func page(_ documents: [ServiceName: JSONValue], _ prefixes: RoutingTable) -> OwnPage {

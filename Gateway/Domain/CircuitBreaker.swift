@@ -36,9 +36,10 @@ final class CircuitBreaker: Sendable {
         isTroubled.load(ordering: .relaxed) ? admitsProbe(now) : true
     }
 
-    /// Seconds until it is worth asking again, at least 1.
-    func retryAfter(now: UInt64) -> Int {
-        state.withLock { $0.phase == .open && $0.until > now ? Int(($0.until - now + 999_999_999) / 1_000_000_000) : 1 }
+    /// Seconds until it is worth asking again, at least 1; nil while it is closed.
+    func retryAfter(now: UInt64) -> Int? {
+        guard isTroubled.load(ordering: .relaxed) else { return nil }
+        return state.withLock { $0.phase == .open && $0.until > now ? Int(($0.until - now + 999_999_999) / 1_000_000_000) : 1 }
     }
 
     @inline(__always)

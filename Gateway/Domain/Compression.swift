@@ -1,3 +1,4 @@
+import Contracts
 import NIOCore
 
 /// The content codings that the gateway makes (RFC 9110, section 8.4; RFC 7932; RFC 8878).
@@ -17,7 +18,7 @@ enum ContentCoding: UInt8, Sendable, CaseIterable {
 /// Which answers are compressed, and how.
 ///
 /// An answer that holds a secret beside something a stranger can choose tells of the secret by its length when it is compressed
-/// (the BREACH attack). So nothing that sets a cookie is, and nothing of `/api/v1/auth` and `/oauth2`, whose answers hold tokens.
+/// (the BREACH attack). So nothing that sets a cookie is, and nothing of auth's, whose answers hold tokens.
 enum Compression {
     /// Below this the coding costs more than it saves.
     static let leastBytes = 1_000
@@ -85,10 +86,9 @@ enum Compression {
         }
     }
 
-    /// Whether answers under this path may hold secrets beside what a stranger can choose.
-    static func mayHoldSecrets(_ path: UnsafeRawBufferPointer) -> Bool {
-        path.hasWordPrefix("/api/v1/auth") || path.hasWordPrefix("/oauth2")
-    }
+    /// Whether answers of this route may hold secrets beside what a stranger can choose. The route is asked, and not the path, which
+    /// can be written in many ways.
+    static func mayHoldSecrets(_ route: Route) -> Bool { route.service == .auth }
 
     /// Types that shrink. Server-sent events do not wait for a block to be full, so they are left alone.
     static func isText(_ contentType: UnsafeRawBufferPointer) -> Bool {

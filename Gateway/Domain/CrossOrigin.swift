@@ -74,10 +74,13 @@ final class CrossOrigin: Sendable {
     /// - Parameters:
     ///   - tenant: the id of the caller's organization; nil for nobody's.
     ///   - slug: the organization that the address or `X-Tenant-Slug` names.
+    ///   - byCookie: whether the service may answer for whom a cookie names that nobody has looked at here. Then the answer may be
+    ///     any organization's data, whatever the page says of itself, and is for those alone that may see all.
     /// Before a sign-in no organization is known, and an answer is nobody's data: then it is as with the preflight.
-    func grant(_ origin: UnsafeRawBufferPointer, tenant: String?, slug: String?) -> Grant? {
+    func grant(_ origin: UnsafeRawBufferPointer, tenant: String?, slug: String?, byCookie: Bool = false) -> Grant? {
         guard let grant = find(origin) else { return nil }
         if grant.isForAll { return grant }
+        if byCookie { return nil }
         if let tenant, grant.tenants.contains(tenant) { return grant }
         if let slug, grant.tenants.contains(slug) { return grant }
         return tenant == nil && slug == nil ? grant : nil

@@ -17,13 +17,17 @@ enum GatewayFailure: Failure, Equatable {
     case bodyTooLarge(limit: Int)
     case limited(policy: String, retryAfter: Int)
     case overloaded(retryAfter: Int)
-    case away(ServiceName)
+    case away(ServiceName, retryAfter: Int = usualWait)
+    /// A service, or whoever the gateway itself has asked.
     case slow(ServiceName)
     case onlyIfCached
     /// A WebSocket, where there is none.
     case noUpgrade
     /// Something that nobody foresaw; the log says what.
     case unexpected
+
+    /// Seconds after which to come again, where nothing says more.
+    static let usualWait = 2
 
     init(_ refusal: HeadRefusal) { self = refusal == .repeatedCredential ? .twoCredentials : .unreadable(refusal) }
 
@@ -61,8 +65,8 @@ enum GatewayFailure: Failure, Equatable {
         case .bodyTooLarge: .tooLarge
         case .limited(_, let seconds): .limited(retryAfter: seconds)
         case .maintenance(let seconds, _), .overloaded(let seconds): .unavailable(retryAfter: seconds)
-        case .away, .slow, .unexpected: .unavailable(retryAfter: 2)
-        case .onlyIfCached: .unavailable(retryAfter: 2)
+        case .away(_, let seconds): .unavailable(retryAfter: seconds)
+        case .slow, .unexpected, .onlyIfCached: .unavailable(retryAfter: Self.usualWait)
         }
     }
 
@@ -93,7 +97,7 @@ enum GatewayFailure: Failure, Equatable {
         case .bodyTooLarge(let limit): "The body is larger than the \(limit) bytes that this path takes."
         case .limited(let policy, let seconds): "The limit \"\(policy)\" is used up. Try again in \(seconds) s."
         case .overloaded(let seconds): "There is more to do than can be done just now. Try again in \(seconds) s."
-        case .away(let service): "A part of the platform (\(service)) does not answer just now. Try again shortly."
+        case .away(let service, _): "A part of the platform (\(service)) does not answer just now. Try again shortly."
         case .slow(let service): "A part of the platform (\(service)) did not answer in time."
         case .noUpgrade: "There is no WebSocket here. Ask without Upgrade, or at a path that speaks WebSocket."
         case .onlyIfCached: "Nothing is kept of this, and only-if-cached forbids to ask for it."
@@ -105,7 +109,7 @@ enum GatewayFailure: Failure, Equatable {
 extension HeadRefusal {
     var code: String {
         switch self {
-        case .malformedLine, .malformedField: "malformed-request"
+        case .malformedLine, .malformedField, .tooManyOptions: "malformed-request"
         case .malformedTarget: "malformed-path"
         case .targetTooLong: "path-too-long"
         case .headTooLarge, .tooManyFields: "headers-too-large"
@@ -137,6 +141,7 @@ extension HeadRefusal {
         case .targetTooLong: "Path and query are longer than this server reads."
         case .headTooLarge: "The header fields together are larger than this server reads."
         case .tooManyFields: "There are more header fields than this server reads."
+        case .tooManyOptions: "Connection names more than this server reads."
         case .unsupportedVersion: "This server speaks HTTP/1.1 and, over TLS, HTTP/2."
         case .malformedHost: "There must be one Host, of a name or address and perhaps a port, that agrees with the request target."
         case .ambiguousLength: "The length of the body must be said once, by one Content-Length of digits or by Transfer-Encoding: chunked."

@@ -9,8 +9,8 @@ final class Policy {
     let crossOrigin: CrossOrigin
     /// As they were when this came into force.
     private let groups: [String: UpstreamGroup]
-    /// By `Route.id`, once one was asked for.
-    private var byRoute: [UpstreamGroup?]
+    /// By `Route.place`, once one was asked for.
+    private var byPlace: [UpstreamGroup?]
     private let looksAtVisitors: Bool
 
     init(_ snapshot: RoutingSnapshot, _ groups: UpstreamGroups) {
@@ -19,7 +19,7 @@ final class Policy {
         generation = snapshot.generation
         self.groups = groups.byName
         crossOrigin = CrossOrigin(origins: snapshot.file.crossOrigin.origins, tenants: snapshot.file.crossOrigin.tenants)
-        byRoute = Array(repeating: nil, count: snapshot.table.idCount)
+        byPlace = Array(repeating: nil, count: snapshot.table.routes.count)
         looksAtVisitors = !snapshot.file.block.isEmpty
     }
 
@@ -38,9 +38,11 @@ final class Policy {
     /// Nil: no address is known for the route.
     @inline(__always)
     func group(_ route: Route) -> UpstreamGroup? {
-        if let known = byRoute[route.id] { return known }
+        // A request that waited may have its route of an earlier table, where its place was another's.
+        guard table.has(route) else { return groups[route.group] }
+        if let known = byPlace[route.place] { return known }
         let group = groups[route.group]
-        byRoute[route.id] = group
+        byPlace[route.place] = group
         return group
     }
 

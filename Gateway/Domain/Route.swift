@@ -49,8 +49,10 @@ struct CacheRule: Sendable, Equatable {
 
 /// One operation of a service, or all that is below a prefix and not known.
 final class Route: Sendable {
-    /// Dense and the same in every table for the same label: an index into arrays of metrics.
+    /// Dense and the same in every table for the same label: an index into arrays of metrics. Routes that share a label share it too.
     let id: Int
+    /// Where it is in `routes` of its own table.
+    let place: Int
     /// `GET /api/v1/content/articles/{id}`; for a catch-all `content *`.
     let label: String
     let service: ServiceName
@@ -75,6 +77,8 @@ final class Route: Sendable {
     let priority: Priority
     /// Whether a request may be sent a second time, to another replica, after the first may have seen it.
     let mayRetry: Bool
+    /// The gateway file says that it may not: then neither a safe method nor a key of the client's changes that.
+    let isSentOnce: Bool
     let allowsUpgrade: Bool
     let compresses: Bool
     /// The body is read for the account that somebody wants to sign in to.
@@ -83,13 +87,14 @@ final class Route: Sendable {
     private let sharing = Atomic(false)
 
     init(
-        id: Int, label: String, service: ServiceName, group: String? = nil, isPublic: Bool = false, isKnown: Bool = true,
+        id: Int, place: Int = 0, label: String, service: ServiceName, group: String? = nil, isPublic: Bool = false, isKnown: Bool = true,
         needsToken: Bool? = nil, limits: [LimitRule] = [], maximumBody: Int = 10_485_760, maximumHeader: Int = 32_768,
         times: TimeLimits = .standard,
-        cache: CacheRule? = nil, priority: Priority = .normal, mayRetry: Bool = false, allowsUpgrade: Bool = false,
-        compresses: Bool = true, isSignIn: Bool = false
+        cache: CacheRule? = nil, priority: Priority = .normal, mayRetry: Bool = false, isSentOnce: Bool = false,
+        allowsUpgrade: Bool = false, compresses: Bool = true, isSignIn: Bool = false
     ) {
         self.id = id
+        self.place = place
         self.label = label
         self.service = service
         self.group = group ?? service.rawValue
@@ -104,6 +109,7 @@ final class Route: Sendable {
         self.cache = cache
         self.priority = priority
         self.mayRetry = mayRetry
+        self.isSentOnce = isSentOnce
         self.allowsUpgrade = allowsUpgrade
         self.compresses = compresses
         self.isSignIn = isSignIn

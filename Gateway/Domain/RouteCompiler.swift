@@ -81,13 +81,13 @@ struct RouteCompiler: Sendable {
             if left.element.pattern.isMoreSpecific(than: right.element.pattern) { return false }
             return left.offset < right.offset
         }.map(\.element)
-        let entries = sheet.drafts.map { draft in
+        let entries = sheet.drafts.enumerated().map { place, draft in
             let own = ranked.filter { $0.pattern.meets(draft.method) && $0.pattern.covers(draft.parts, isOpen: draft.isOpen) }
             return RouteTable.Entry(
-                method: draft.method, parts: draft.parts, isOpen: draft.isOpen, route: route(draft, own, file, &ids, &faults))
+                method: draft.method, parts: draft.parts, isOpen: draft.isOpen, route: route(draft, at: place, own, file, &ids, &faults))
         }
         return Outcome(
-            table: RouteTable(entries, idCount: ids.count), faults: Array(Set(faults)).sorted(), warnings: Array(Set(warnings)).sorted())
+            table: RouteTable(entries), faults: Array(Set(faults)).sorted(), warnings: Array(Set(warnings)).sorted())
     }
 
     private static let routable = RouteMethod.allCases.filter(\.isRoutable)
@@ -155,7 +155,7 @@ struct RouteCompiler: Sendable {
 
     /// `rules`: those that cover the draft, the most specific one last.
     private func route(
-        _ draft: Draft, _ rules: [RouteRule], _ file: GatewayFile, _ ids: inout RouteIDs, _ faults: inout [GatewayFault]
+        _ draft: Draft, at place: Int, _ rules: [RouteRule], _ file: GatewayFile, _ ids: inout RouteIDs, _ faults: inout [GatewayFault]
     ) -> Route {
         func last<Value>(_ path: KeyPath<RouteRule, Value?>) -> Value? { rules.last { $0[keyPath: path] != nil }?[keyPath: path] }
         let limits = (last(\.limits) ?? []).compactMap { use -> LimitRule? in
@@ -186,11 +186,12 @@ struct RouteCompiler: Sendable {
             case nil: draft.method == .get || draft.method == .head ? .standard : nil
             }
         return Route(
-            id: ids.id(draft.label), label: draft.label, service: draft.service, group: last(\.upstream), isPublic: isPublic,
-            isKnown: draft.isKnown, needsToken: last(\.access) == .token || (draft.isKnown && !isPublic), limits: limits,
-            maximumBody: last(\.maximumBody) ?? defaults.maximumBody, maximumHeader: last(\.maximumHeader) ?? defaults.maximumHeader,
-            times: times, cache: cache, priority: last(\.priority) ?? .normal, mayRetry: last(\.mayRetry) ?? draft.method.isSafe,
-            allowsUpgrade: last(\.allowsUpgrade) ?? false, compresses: last(\.compresses) ?? true,
+            id: ids.id(draft.label), place: place, label: draft.label, service: draft.service, group: last(\.upstream),
+            isPublic: isPublic, isKnown: draft.isKnown, needsToken: last(\.access) == .token || (draft.isKnown && !isPublic),
+            limits: limits, maximumBody: last(\.maximumBody) ?? defaults.maximumBody,
+            maximumHeader: last(\.maximumHeader) ?? defaults.maximumHeader, times: times, cache: cache,
+            priority: last(\.priority) ?? .normal, mayRetry: last(\.mayRetry) ?? draft.method.isSafe,
+            isSentOnce: last(\.mayRetry) == false, allowsUpgrade: last(\.allowsUpgrade) ?? false, compresses: last(\.compresses) ?? true,
             isSignIn: limits.contains { $0.subject == .account })
     }
 }

@@ -14,10 +14,8 @@ final class RouteTable: Sendable {
     }
 
     let entries: [Entry]
-    /// By place in the table, not by `Route.id`.
+    /// By `Route.place`, not by `Route.id`.
     let routes: [Route]
-    /// One more than the highest `Route.id` that has ever been given.
-    let idCount: Int
 
     private let nodes: [Node]
     private let slots: [Slot]
@@ -55,15 +53,18 @@ final class RouteTable: Sendable {
     }
 
     /// Of two entries for the same method and path the first one counts.
-    init(_ entries: [Entry], idCount: Int? = nil) {
+    init(_ entries: [Entry]) {
         var builder = RouteTableBuilder()
         for entry in entries where entry.parts.count <= RoutePattern.maximumDepth && !Self.isForbidden(entry.parts) { builder.add(entry) }
         self.entries = builder.entries
         routes = builder.entries.map(\.route)
-        self.idCount = idCount ?? (routes.map(\.id).max() ?? -1) + 1
         (nodes, slots, rows, names) = builder.flattened()
         isWide = nodes[0].parameter >= 0 || nodes[0].below >= 0
     }
+
+    /// Whether the route is of this very table, and its place one in it.
+    @inline(__always)
+    func has(_ route: Route) -> Bool { route.place < routes.count && routes[route.place] === route }
 
     static func isForbidden(_ parts: [RoutePattern.Part]) -> Bool {
         guard case .literal(let first)? = parts.first else { return false }

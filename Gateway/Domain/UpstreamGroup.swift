@@ -179,8 +179,8 @@ final class UpstreamGroup: Sendable {
     /// Whether a second attempt fits the budget; a true answer is counted as one.
     func mayRetry(now: UInt64) -> Bool { budget.mayRetry(now: now) }
 
-    /// Seconds for `Retry-After` where `pick` had nobody.
-    func retryAfter(now: UInt64) -> Int { breaker.retryAfter(now: now) }
+    /// Seconds for `Retry-After` while the breaker is not closed; nil: nothing is known.
+    func retryAfter(now: UInt64) -> Int? { breaker.retryAfter(now: now) }
 
     func snapshot(now: UInt64) -> GroupSnapshot {
         let (breaker, openings) = breaker.snapshot(now: now)

@@ -3,6 +3,10 @@ struct UpstreamSpec: Sendable, Equatable {
     /// Replicas of one group, at most: one bit each in a word.
     static let maximumAddresses = 64
     static let maximumWeight = 1_000
+    /// Connections to one replica where the file has no number for them: so many, or more where event loops are many.
+    static let usualConnections = 4_096
+    /// Of each event loop, where the file has no number.
+    static let leastConnectionsPerLoop = 1_024
 
     private static let millisecond: UInt64 = 1_000_000
     private static let second: UInt64 = 1_000_000_000
@@ -111,6 +115,14 @@ struct UpstreamSpec: Sendable, Equatable {
     var retries = Retries()
     var concurrency = Concurrency()
     var queue = Queue()
+    /// To one replica at once, of all event loops together, each of which has its part; nil: as usual.
+    var connections: Int?
+
+    /// To one replica at once, of each event loop.
+    func connections(ofLoops loops: Int) -> Int {
+        guard let connections else { return max(Self.leastConnectionsPerLoop, Self.usualConnections / max(1, loops)) }
+        return max(1, connections / max(1, loops))
+    }
 
     /// Whether replicas are asked how they are.
     var checksHealth: Bool { health.isOn ?? (addresses.count > 1) }
@@ -149,6 +161,7 @@ struct UpstreamSpec: Sendable, Equatable {
         expect(concurrency.tolerance >= 1, "concurrency: a tolerance is 1 or more")
         expect(concurrency.window >= 10 * Self.millisecond, "concurrency: a window is 10 ms or more")
         expect(queue.capacity >= 0 && queue.retryAfter >= 1, "queue: a capacity is 0 or more, a retryAfter 1 or more")
+        expect(connections.map { $0 >= 1 } ?? true, "connections are 1 or more")
         return found
     }
 }

@@ -9,7 +9,7 @@ enum UpstreamSpecReader {
         var spec = UpstreamSpec()
         let values = fields.fields(
             node, "the upstream \"\(name)\"",
-            ["addresses", "canaryShare", "health", "ejection", "breaker", "retries", "concurrency", "queue"])
+            ["addresses", "canaryShare", "health", "ejection", "breaker", "retries", "concurrency", "queue", "connections"])
         if let node = values["addresses"] { spec.addresses = fields.list(node, "addresses").compactMap { address($0, &fields) } }
         if let node = values["canaryShare"] { spec.canaryShare = fields.share(node, "canaryShare") }
         if let node = values["health"] { health(node, &spec.health, &fields) }
@@ -29,6 +29,7 @@ enum UpstreamSpecReader {
             }
             if let node = values["retryAfter"] { fields.seconds(node, "retryAfter", in: 1...3_600).map { spec.queue.retryAfter = $0 } }
         }
+        if let node = values["connections"] { spec.connections = fields.integer(node, "connections", in: 1...1_000_000) }
         return spec
     }
 

@@ -35,12 +35,20 @@ struct AccessRecord: ~Copyable {
 extension Exchange {
     /// Told once, when the request is over and before anything of it is let go.
     func tell(_ telemetry: LoopTelemetry) {
-        let isTold: Void? = request?.withValue(.userAgent) { agent in telemetry.finished(record(agent)) }
-        if isTold == nil { telemetry.finished(record(AccessRecord.none)) }
+        withRecord { telemetry.finished($0) }
     }
 
-    private func record(_ agent: UnsafeRawBufferPointer) -> AccessRecord {
+    func withRecord(_ body: (borrowing AccessRecord) -> Void) {
+        guard let request else { return body(record(AccessRecord.none, AccessRecord.none)) }
+        request.with(request.method) { method in
+            let isTold: Void? = request.withValue(.userAgent) { agent in body(record(method, agent)) }
+            if isTold == nil { body(record(method, AccessRecord.none)) }
+        }
+    }
+
+    private func record(_ method: UnsafeRawBufferPointer, _ agent: UnsafeRawBufferPointer) -> AccessRecord {
         var record = AccessRecord()
+        record.method = method
         record.route = route
         record.action = action
         record.status = status

@@ -66,7 +66,8 @@ final class GatewayMetrics: Sendable {
 
     /// Why the gateway ended connections.
     private static let ended: [(String, @Sendable (EdgeCounters) -> Int)] = [
-        ("too-many", { $0.refused.load(ordering: .relaxed) }), ("proxy-header", { $0.badProxies.load(ordering: .relaxed) }),
+        ("too-many", { $0.refused.load(ordering: .relaxed) }),
+        ("too-many-of-address", { $0.crowded.load(ordering: .relaxed) }), ("proxy-header", { $0.badProxies.load(ordering: .relaxed) }),
         ("handshake", { $0.failedHandshakes.load(ordering: .relaxed) }), ("slow-opening", { $0.slowOpenings.load(ordering: .relaxed) }),
         ("http2", { $0.brokenHTTP2.load(ordering: .relaxed) }), ("calmed", { $0.calmed.load(ordering: .relaxed) }),
         ("stalled", { $0.stalledConnections.load(ordering: .relaxed) }),

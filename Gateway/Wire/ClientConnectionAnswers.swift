@@ -112,6 +112,13 @@ extension ClientConnection: ClientSide {
         exchange?.bodyFlush()
     }
 
+    func endTunnel() {
+        exchange = nil
+        writePendingHead()
+        context?.flush()
+        linger()
+    }
+
     func abort() {
         exchange = nil
         close()

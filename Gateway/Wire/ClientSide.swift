@@ -76,6 +76,8 @@ protocol ClientSide: AnyObject {
     func readMore()
     /// The answer cannot be finished: the client must see that it is broken.
     func abort()
+    /// The other side of a tunnel is gone: what was written is sent, and then the connection ends.
+    func endTunnel()
     /// The answer was 101: bytes go both ways from now on. False where that is not possible.
     func switchProtocols() -> Bool
 }

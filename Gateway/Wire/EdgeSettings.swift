@@ -21,6 +21,8 @@ struct EdgeSettings: Sendable {
     let http2: HTTP2Limits
     /// Seconds from the first packet to the first request's protocol: PROXY header, TLS handshake, preface.
     let openingSeconds: Int
+    /// Connections from one address at once; 0: a part of all.
+    let connectionsPerAddress: Int
 
     init(_ reader: inout SettingsReader) {
         let port = reader.integer("TLS_PORT", default: 0, in: 0...65535, "Port for TLS; 0 is none")
@@ -43,16 +45,21 @@ struct EdgeSettings: Sendable {
         self.http2 = http2
         openingSeconds = reader.integer(
             "OPENING_SECONDS", default: 10, in: 1...300, "Time for the PROXY header and the TLS handshake of a new connection")
+        connectionsPerAddress = reader.integer(
+            "HTTP_CONNECTIONS_PER_ADDRESS", default: 0, in: 0...200_000,
+            "Connections from one address at once, unless it is a trusted proxy's; 0 is a tenth of all")
     }
 
     /// For tests and for parts that stand alone.
     init(
-        tls: TLS? = nil, proxyProtocol: Bool = false, http2Cleartext: Bool = false, http2: HTTP2Limits = HTTP2Limits(), openingSeconds: Int = 10
+        tls: TLS? = nil, proxyProtocol: Bool = false, http2Cleartext: Bool = false, http2: HTTP2Limits = HTTP2Limits(),
+        openingSeconds: Int = 10, connectionsPerAddress: Int = 0
     ) {
         self.tls = tls
         self.proxyProtocol = proxyProtocol
         self.http2Cleartext = http2Cleartext
         self.http2 = http2
         self.openingSeconds = openingSeconds
+        self.connectionsPerAddress = connectionsPerAddress
     }
 }

@@ -33,6 +33,8 @@ final class Exchange: Timed, ClientExchange {
     var client: (any ClientSide)?
     var phase = Phase.idle
     private(set) var ticket: UInt64 = 0
+    /// Who has been asked by the gateway itself and has not answered yet.
+    private var asked: ServiceName?
 
     // The request.
     var request: RequestHead?
@@ -165,20 +167,26 @@ final class Exchange: Timed, ClientExchange {
         isReplicaOpen = false
         action = nil
         isPreflight = false
+        asked = nil
         deadline = .max
         phase = .idle
     }
 
     /// Asks another program, off the event loop, and goes on with its answer, unless the request is over by then.
-    func ask<Answer: Sendable>(_ question: @escaping @Sendable () async -> Answer, then: @escaping (Exchange, Answer) -> Void) {
-        let asked = ticket
+    func ask<Answer: Sendable>(
+        _ whom: ServiceName, _ question: @escaping @Sendable () async -> Answer, then: @escaping (Exchange, Answer) -> Void
+    ) {
+        asked = whom
+        let ticket = ticket
         let bound = NIOLoopBound((self, then), eventLoop: loop.eventLoop)
         let eventLoop = loop.eventLoop
         Task {
             let answer = await question()
             eventLoop.execute {
                 let (exchange, then) = bound.value
-                if exchange.ticket == asked { then(exchange, answer) }
+                guard exchange.ticket == ticket else { return }
+                exchange.asked = nil
+                then(exchange, answer)
             }
         }
     }
@@ -195,13 +203,23 @@ final class Exchange: Timed, ClientExchange {
     func clientWritable() { upstream?.resume() }
 
     /// The client's half of a tunnel has ended.
-    func tunnelEnded() { end() }
+    func tunnelEnded() {
+        let client = client
+        self.client = nil
+        client?.endTunnel()
+        end()
+    }
 
     /// Somebody's session ended: if it is this one's, so does the answer.
     func checkSession() {
-        guard let identity, phase == .answering || phase == .tunnel, door.revocations.contains(identity.caller) else { return }
-        problem = "session-ended"
-        breakOff()
+        guard let identity, door.revocations.contains(identity.caller) else { return }
+        switch phase {
+        case .answering, .tunnel:
+            problem = "session-ended"
+            breakOff()
+        case .forwarding: refuse(AccessFailure.revokedSession)
+        default: break
+        }
     }
 
     /// What was begun cannot be finished: the client sees a broken answer, and not a short one.
@@ -217,10 +235,13 @@ final class Exchange: Timed, ClientExchange {
         deadline = .max
         switch phase {
         case .idle, .over: break
-        case .deciding, .collecting: refuse(GatewayFailure.requestTimeout)
+        // The head is there: it is not the client that is waited for.
+        case .deciding: refuse(GatewayFailure.slow(asked ?? route?.service ?? .gateway))
+        case .collecting: refuse(GatewayFailure.requestTimeout)
         case .forwarding where dawdles:
             leavePlace()
             expectBytes()
+            loop.watch(self)
         case .forwarding where !hasBodyEnded && wantsBody: refuse(GatewayFailure.requestTimeout)
         case .waiting, .forwarding:
             releaseUpstream(.timedOut)

@@ -119,14 +119,16 @@ extension Exchange {
         phase = .tunnel
         // A tunnel may last for hours: it takes nobody's place, and says nothing of how fast the service is.
         leavePlace()
+        finishReplica(.answered(status: 101))
         expectBytes()
         loop.watch(self)
+        guard phase == .tunnel else { return }
         wantsBody = true
         client.readMore()
     }
 
     private func compression(_ head: ResponseHead, _ hasBody: Bool) -> Compression.Decision {
-        guard let request, !request.with(request.path, Compression.mayHoldSecrets) else { return .asIs }
+        guard let request, let route, !Compression.mayHoldSecrets(route) else { return .asIs }
         let content = Compression.Content(head)
         guard let place = request.place(.acceptEncoding) else { return Compression.decide(content, acceptEncoding: nil, hasBody: hasBody) }
         return request.with(place) { Compression.decide(content, acceptEncoding: $0, hasBody: hasBody) }
@@ -157,7 +159,7 @@ extension Exchange {
     }
 
     /// A whole answer of the gateway's own; a HEAD gets its head.
-    func answer(_ status: Int, _ body: ByteBuffer, hasOwnPolicy: Bool = false, _ fields: (inout ByteBuffer) -> Void) {
+    func answer(_ status: Int, _ body: ByteBuffer, isPage: Bool = false, _ fields: (inout ByteBuffer) -> Void) {
         guard let client else { return }
         phase = .answering
         self.status = status
@@ -165,7 +167,7 @@ extension Exchange {
         client.out.clear()
         client.out.writeStatusLine(status)
         fields(&client.out)
-        writeCommonLines(to: &client.out, hasOwnPolicy: hasOwnPolicy, hasOwnReferrerPolicy: false)
+        writeCommonLines(to: &client.out, hasOwnPolicy: isPage, hasOwnReferrerPolicy: isPage, isPage: isPage)
         let isEmpty = isHead || status == 204 || status == 304
         client.sendHead(status, length: status == 204 || status == 304 ? nil : body.readableBytes, hasBody: !isEmpty)
         if !isEmpty {
@@ -197,7 +199,7 @@ extension Exchange {
         guard head.isMethod("GET") || isHead else { return refuse(GatewayFailure.methodNotAllowed(allow: "GET, HEAD, OPTIONS")) }
         let isKnown = head.withValue(.ifNoneMatch) { page.isKnown($0) } ?? false
         let form = head.withValue(.acceptEncoding) { page.form($0) } ?? page.form(nil)
-        answer(isKnown ? 304 : page.status, isKnown ? ByteBuffer() : form.body, hasOwnPolicy: true) { out in
+        answer(isKnown ? 304 : page.status, isKnown ? ByteBuffer() : form.body, isPage: true) { out in
             out.writeString(
                 "Content-Type: \(page.contentType)\r\nETag: \(form.etag)\r\nCache-Control: \(page.cacheControl)\r\nContent-Security-Policy: \(page.contentSecurityPolicy)\r\n"
             )
@@ -211,13 +213,18 @@ extension Exchange {
 
     // MARK: What every answer says
 
-    func writeCommonLines(to out: inout ByteBuffer, hasOwnPolicy: Bool, hasOwnReferrerPolicy: Bool) {
+    func writeCommonLines(to out: inout ByteBuffer, hasOwnPolicy: Bool, hasOwnReferrerPolicy: Bool, isPage: Bool = false) {
         out.writeStaticString("X-Request-Id: ")
         out.writeBytes(requestID.raw)
         out.writeStaticString("\r\n")
         out.writeBytes(loop.dateLine)
-        SecurityHeaders.write(
-            to: &out, hasContentSecurity: hasOwnPolicy, hasReferrer: hasOwnReferrerPolicy, isEncrypted: visitor?.isEncrypted == true)
+        let isEncrypted = visitor?.isEncrypted == true
+        if isPage {
+            SecurityHeaders.writePage(to: &out, isEncrypted: isEncrypted)
+        } else {
+            SecurityHeaders.write(
+                to: &out, hasContentSecurity: hasOwnPolicy, hasReferrer: hasOwnReferrerPolicy, isEncrypted: isEncrypted)
+        }
         writeCrossOrigin(to: &out)
         writeLimits(to: &out)
     }
@@ -238,10 +245,21 @@ extension Exchange {
     private func writeCrossOrigin(to out: inout ByteBuffer) {
         let rules = policy.crossOrigin
         guard !rules.isEmpty, !isPreflight else { return }
-        let grant = request?.withValue(.origin) { origin in
-            rules.grant(origin, tenant: identity?.tenantText, slug: request.flatMap { namedSlug($0, of: identity) })
+        let grant = request.flatMap { head in
+            head.withValue(.origin) { origin in
+                rules.grant(
+                    origin, tenant: identity?.tenantText, slug: namedSlug(head, of: identity),
+                    byCookie: head.has(.cookie) && mayAnswerByCookie)
+            }
         }
         if let grant = grant ?? nil { out.writeImmutableBuffer(grant.answer) } else { out.writeStaticString(CrossOrigin.vary) }
+    }
+
+    /// Whether a cookie may say to the service for whom it answers. Where anybody may call, a token beside the cookie is no proof that
+    /// the answer is for whoever has the token; nor is it at what auth has and its document does not tell of.
+    private var mayAnswerByCookie: Bool {
+        guard identity != nil, let route else { return true }
+        return route.isPublic || (route.service == .auth && !route.isKnown)
     }
 
     private func writeLimits(to out: inout ByteBuffer) {

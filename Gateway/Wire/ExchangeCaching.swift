@@ -94,7 +94,7 @@ extension Exchange {
 
     /// What was changed is not given out any more as it was (RFC 9111, section 4.4).
     private func invalidate(_ route: Route) {
-        guard let cache = door.cache, cache.hasBegun, status < 400, let request, !isHead, !request.isMethod("GET") else { return }
+        guard let cache = door.cache, cache.hasBegun, status < 400, let request, !request.isSafe else { return }
         cache.invalidate(CacheQuestion(request), service: route.service, scope: cacheScope(request))
     }
 
@@ -141,7 +141,7 @@ extension Exchange {
         status = hit.isUnchanged ? 304 : stored.status
         cacheStatus = hit.status
         var body = stored.body, coding: ContentCoding?
-        let mayCompress = route?.compresses == true && !request.with(request.path, Compression.mayHoldSecrets)
+        let mayCompress = route.map { $0.compresses && !Compression.mayHoldSecrets($0) } ?? false
         if !hit.isUnchanged, mayCompress, !isHead {
             coding = request.withValue(.acceptEncoding, Compression.choose) ?? nil
             if let wanted = coding { if let packed = stored.body(in: wanted) { body = packed } else { coding = nil } }

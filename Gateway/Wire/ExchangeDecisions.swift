@@ -110,7 +110,7 @@ extension Exchange {
         case .unknownKey:
             // The keys are fetched, and then it is looked at again.
             let token = head.text(place)
-            ask({ [verifier = door.verifier] in await Result.of { try await verifier.verify(token) } }) { exchange, result in
+            ask(.auth, { [verifier = door.verifier] in await Result.of { try await verifier.verify(token) } }) { exchange, result in
                 if case .failure(let error) = result {
                     return exchange.badCredential(head, route, error as? any Failure ?? GatewayFailure.unexpected)
                 }
@@ -207,7 +207,7 @@ extension Exchange {
             return decideLimits(head, route)
         }
         let client = visitor?.limitSubject ?? "", key = head.text(place)
-        ask({ [verifier = door.verifier, guesses = door.guesses] in
+        ask(.auth, { [verifier = door.verifier, guesses = door.guesses] in
             await Result.of { () throws -> (caller: Caller, token: String) in
                 // Auth is asked only for addresses that have not shown too many wrong ones.
                 if try keys.known(key) == nil, let seconds = guesses.retryAfter(client, now: Monotonic.now()) {
@@ -252,7 +252,7 @@ extension Exchange {
         case .refused: limited(limits)
         case .ask:
             // A lease is used up: the one place where a request that is allowed may wait for Redis.
-            ask({ [limits, book = door.limits] in await limits.settled(in: book) }) { exchange, settled in
+            ask(.redis, { [limits, book = door.limits] in await limits.settled(in: book) }) { exchange, settled in
                 exchange.limits = settled
                 if settled.refusal == nil { then(exchange) } else { exchange.limited(settled) }
             }
@@ -289,7 +289,7 @@ extension Exchange {
             if let failure = agreement.refusal(known, attempt, caller) { return refuse(failure) }
             return decideBody(head, route)
         }
-        ask({ await agreement.outcome(named, caller) }) { exchange, outcome in
+        ask(.users, { await agreement.outcome(named, caller) }) { exchange, outcome in
             if let failure = agreement.refusal(outcome, attempt, caller) {
                 exchange.refuse(failure)
             } else {
@@ -300,13 +300,16 @@ extension Exchange {
 
     // MARK: The account that somebody wants to sign in to
 
+    /// For the whole of a body that is read before anything is decided.
+    private static var collectingTime: UInt64 { 30 * Monotonic.second }
+
     private func decideBody(_ head: RequestHead, _ route: Route) {
         guard route.isSignIn, !hasBodyEnded else { return decideAnswerFromCache(head, route) }
         if case .length(let length) = framing, length > route.maximumBody {
             return refuse(GatewayFailure.bodyTooLarge(limit: route.maximumBody))
         }
         phase = .collecting
-        deadline = .max
+        deadline = startedAt &+ Self.collectingTime
         wantsBody = true
         client?.readMore()
     }
@@ -323,12 +326,13 @@ extension Exchange {
         phase = .deciding
         deadline = Monotonic.coarse() &+ door.times.deciding
         wantsBody = false
-        let account = SignIn.subject(of: collected ?? ByteBuffer(), address: visitor?.limitSubject ?? "")
+        let accounts = SignIn.subjects(
+            of: collected ?? ByteBuffer(), contentType: head.allText(.contentType), address: visitor?.limitSubject ?? "")
         for rule in policy.plans.resolve(route.limits, plan: identity?.caller.plan) where rule.subject == .account {
-            signIn.add(door.limits.bucket(rule.policy, subject: rule.subjectText(account)))
+            for account in accounts { signIn.add(door.limits.bucket(rule.policy, subject: rule.subjectText(account))) }
         }
         guard !signIn.isEmpty else { return decideAnswerFromCache(head, route) }
-        ask({ [signIn, book = door.limits] in await signIn.settled(in: book) }) { exchange, settled in
+        ask(.redis, { [signIn, book = door.limits] in await signIn.settled(in: book) }) { exchange, settled in
             exchange.signIn = settled
             if settled.refusal == nil { return exchange.decideAnswerFromCache(head, route) }
             // All or none: what refuses comes too late to have been asked first.
@@ -336,6 +340,11 @@ extension Exchange {
             exchange.limited(settled)
         }
     }
+}
+
+extension ServiceName {
+    /// Beside the services, the gateway asks Redis.
+    fileprivate static let redis = ServiceName(rawValue: "redis")
 }
 
 extension Result where Failure == any Error {

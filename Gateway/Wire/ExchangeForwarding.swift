@@ -55,7 +55,7 @@ extension Exchange {
 
     func connect(_ route: Route) {
         let now = Monotonic.now()
-        guard let group, let replica = group.pick(avoiding: replica, now: now) else { return refuse(GatewayFailure.away(route.service)) }
+        guard let group, let replica = group.pick(avoiding: replica, now: now) else { return refuse(away(route)) }
         self.replica = replica
         tries += 1
         group.began(replica)
@@ -63,6 +63,7 @@ extension Exchange {
         let pool = loop.upstreams.pool(for: replica)
         // Where one that was kept has just turned out to be closed, others may be too.
         if tries == 1, let connection = pool.take() { return send(over: connection, route, at: now) }
+        guard !pool.isFull(group.spec) else { return refuseFull(group) }
         let asked = ticket
         pool.connect(within: route.times.connect) { [self] result in
             guard ticket == asked, phase == .waiting else {
@@ -77,14 +78,21 @@ extension Exchange {
         }
     }
 
+    /// Slow uploads and tunnels hold connections without a place: it is they that are too many, and neither replica nor limit is to blame.
+    private func refuseFull(_ group: UpstreamGroup) {
+        finishReplica(.cancelled)
+        leavePlace()
+        refuse(GatewayFailure.overloaded(retryAfter: group.spec.queue.retryAfter))
+    }
+
     /// Nothing was sent, so any request may be tried elsewhere, or here again after a moment.
     private func failedToConnect(_ route: Route) {
         finishReplica(.connectFailed)
         let now = Monotonic.now()
-        guard tries <= Self.maximumConnects, let group else { return refuse(GatewayFailure.away(route.service)) }
+        guard tries <= Self.maximumConnects, let group else { return refuse(away(route)) }
         // Another replica gets nothing but what it would have got anyway.
         if group.replicas.count > 1 { return connect(route) }
-        guard group.mayRetry(now: now) else { return refuse(GatewayFailure.away(route.service)) }
+        guard group.mayRetry(now: now) else { return refuse(away(route)) }
         let asked = ticket
         loop.eventLoop.assumeIsolated().scheduleTask(in: Self.retryPause) { [self] in
             if ticket == asked, phase == .waiting { connect(route) }
@@ -230,7 +238,11 @@ extension Exchange {
             guard let route else { return }
             if received > route.maximumBody { return bodyTooLarge(route) }
             keep(bytes, route)
-            if holdsPlace, Monotonic.now() &- sentAt > Self.uploadPatience { leavePlace() }
+            if holdsPlace, Monotonic.now() &- sentAt > Self.uploadPatience {
+                leavePlace()
+                loop.watch(self)
+                guard phase == .forwarding || phase == .answering else { return }
+            }
             expectBytes()
             if case .chunked = framing {
                 upstream?.write(loop.chunkLine(bytes.readableBytes))
@@ -310,13 +322,20 @@ extension Exchange {
                 phase = .waiting
                 return connect(route)
             }
-            refuse(GatewayFailure.away(route.service))
-        case .answering, .tunnel:
+            refuse(away(route))
+        case .answering:
             finishReplica(.broken)
             problem = problem ?? "upstream-broke"
             breakOff()
+        // However a tunnel ends, it was the two sides' own affair.
+        case .tunnel: tunnelEnded()
         default: break
         }
+    }
+
+    /// Where the group is left alone for a while, it is known for how long.
+    private func away(_ route: Route) -> GatewayFailure {
+        GatewayFailure.away(route.service, retryAfter: group?.retryAfter(now: Monotonic.now()) ?? GatewayFailure.usualWait)
     }
 
     /// A second try must do no harm: nothing of the body is gone, and the request may be done twice. A connection that had been kept
@@ -330,15 +349,14 @@ extension Exchange {
 
     /// Whether it does no harm to do the request twice.
     private func mayRepeat(_ route: Route) -> Bool {
-        guard let head = request else { return false }
-        return isHead || head.isMethod("GET") || head.isMethod("OPTIONS") || (route.mayRetry && !head.has(.ifMatch))
-            || head.has(.idempotencyKey)
+        guard let head = request, !route.isSentOnce else { return false }
+        return head.isSafe || (route.mayRetry && !head.has(.ifMatch)) || head.has(.idempotencyKey)
     }
 
     func upstreamMalformed(_ refusal: HeadRefusal) {
         releaseUpstream(.broken)
         problem = "upstream-malformed"
-        if phase == .answering { breakOff() } else { refuse(GatewayFailure.away(route?.service ?? .gateway)) }
+        if phase == .answering { breakOff() } else { refuse(route.map(away) ?? GatewayFailure.away(.gateway)) }
     }
 
     /// Lets go of a connection whose answer is not wanted any more.

@@ -20,7 +20,7 @@ final class GatewayServer: Service {
     ) {
         self.door = door
         self.settings = settings
-        self.threads = threads == 0 ? System.coreCount : threads
+        self.threads = threads
         self.logger = logger
         self.edge = edge
         self.onListening = onListening

@@ -201,6 +201,9 @@ final class HTTP2Stream: ClientSide {
 
     func readMore() { tellBody() }
 
+    /// No stream is one: `switchProtocols` says no.
+    func endTunnel() { abort() }
+
     func abort() {
         exchange = nil
         discard()

@@ -85,18 +85,25 @@ final class HeldBuckets {
     /// Routes beyond this begin anew: a subject calls a few of them again and again.
     static let maximum = 64
 
-    private var byRoute: [Int: [LimitBucket]] = [:]
+    /// The routes themselves, held: what they have in common (a label, and with it an id) says nothing of their limits.
+    private var routes: [Route] = []
+    /// Beside `routes`.
+    private var held: [[LimitBucket]] = []
     private var generation = -1
 
     @inline(__always)
     func of(_ route: Route, _ policy: Policy, make: () -> [LimitBucket]) -> [LimitBucket] {
-        if generation == policy.generation, let known = byRoute[route.id] { return known }
-        if generation != policy.generation || byRoute.count >= Self.maximum {
+        if generation == policy.generation {
+            for index in routes.indices where routes[index] === route { return held[index] }
+        }
+        if generation != policy.generation || routes.count >= Self.maximum {
             generation = policy.generation
-            byRoute.removeAll(keepingCapacity: true)
+            routes.removeAll(keepingCapacity: true)
+            held.removeAll(keepingCapacity: true)
         }
         let made = make()
-        byRoute[route.id] = made
+        routes.append(route)
+        held.append(made)
         return made
     }
 }

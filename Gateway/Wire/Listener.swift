@@ -23,6 +23,8 @@ final class EdgeCounters: Sendable {
     let open = Atomic<Int>(0)
     /// Closed at once, because there were too many.
     let refused = Atomic<Int>(0)
+    /// Closed at once, because there were too many from one address.
+    let crowded = Atomic<Int>(0)
     /// Without a good PROXY header from a trusted address.
     let badProxies = Atomic<Int>(0)
     let failedHandshakes = Atomic<Int>(0)
@@ -50,6 +52,11 @@ final class Listener: Sendable {
         let headLimits: HeadLimits
         let idleSeconds: Int
         let drainSeconds: Int
+
+        /// From one address at once.
+        var maximumPerAddress: Int {
+            edge.connectionsPerAddress > 0 ? edge.connectionsPerAddress : max(AddressCrowds.least, maximumConnections / AddressCrowds.share)
+        }
     }
 
     /// What the connections are made of. Called on the connection's event loop.
@@ -73,6 +80,7 @@ final class Listener: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let logger: Logger
     private let loops: [ObjectIdentifier: LoopConnections]
+    private let crowds: AddressCrowds
     private let servers = Mutex<[any Channel]>([])
 
     /// Throws `TLSCertificates.Unusable` where there is TLS without a usable certificate.
@@ -81,6 +89,7 @@ final class Listener: Sendable {
         self.makers = makers
         self.group = group
         self.logger = logger
+        crowds = AddressCrowds(most: settings.maximumPerAddress)
         certificates = try settings.edge.tls.map { try TLSCertificates($0, logger: logger) }
         var loops: [ObjectIdentifier: LoopConnections] = [:]
         for loop in group.makeIterator() {
@@ -158,6 +167,10 @@ final class Listener: Sendable {
     private func begin(
         _ channel: any Channel, _ loop: LoopConnections, _ peer: String?, wasEncrypted: Bool, isTLS: Bool
     ) throws {
+        guard hasRoom(channel, for: peer) else {
+            counters.crowded.add(1, ordering: .relaxed)
+            return channel.close(promise: nil)
+        }
         let pipeline = channel.pipeline.syncOperations
         if isTLS, let certificates {
             try pipeline.addHandler(NIOSSLServerHandler(context: certificates.context))
@@ -171,6 +184,15 @@ final class Listener: Sendable {
         } else {
             try serve(channel, loop, peer, isEncrypted: wasEncrypted, isHTTP2: false)
         }
+    }
+
+    /// Counts the connection until it ends. A trusted proxy brings the connections of many; each of them is told apart by its requests.
+    private func hasRoom(_ channel: any Channel, for peer: String?) -> Bool {
+        guard let address = peer.flatMap({ NetworkAddress($0) }), !isTrusted(address) else { return true }
+        let subject = address.limitSubject
+        guard crowds.enter(subject) else { return false }
+        channel.closeFuture.whenComplete { [crowds] _ in crowds.leave(subject) }
+        return true
     }
 
     /// The protocol is known: the last handler goes in.

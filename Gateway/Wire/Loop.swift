@@ -16,7 +16,7 @@ final class Loop {
     let deadlines = Deadlines()
     let identities: Identities
     let visitors = Visitors()
-    private(set) lazy var upstreams = UpstreamPools(self)
+    private(set) lazy var upstreams = UpstreamPools(eventLoop, deadlines: deadlines, loops: door.settings.eventLoops)
     let compressors = CompressorPool()
     let telemetry: LoopTelemetry
     /// Where heads are written; taken by the next write.
@@ -30,7 +30,6 @@ final class Loop {
     private var spareExchanges: [Exchange] = []
     private let headLimits: HeadLimits
     private var spareRequests: [RequestHead] = []
-    private var spareResponses: [ResponseHead] = []
     private var random: UInt64
     private var ticks: RepeatedTask?
     /// Exchanges whose answer goes on for long: looked at when somebody's session was ended.
@@ -112,14 +111,6 @@ final class Loop {
         spareExchanges.append(exchange)
     }
 
-    func responseHead() -> ResponseHead { spareResponses.popLast() ?? ResponseHead(limits: .standard) }
-
-    func giveBack(_ head: ResponseHead) {
-        head.reset()
-        guard spareResponses.count < Self.spares else { return }
-        spareResponses.append(head)
-    }
-
     /// The size line of a chunk with its CRLF.
     func chunkLine(_ count: Int) -> ByteBuffer {
         var line = ByteBufferAllocator().buffer(capacity: 18)
@@ -140,6 +131,8 @@ final class Loop {
         guard !exchange.isWatched else { return }
         exchange.isWatched = true
         streams[ObjectIdentifier(exchange)] = exchange
+        // It may have ended since it was looked at, which was when the request came.
+        exchange.checkSession()
     }
     func unwatch(_ exchange: Exchange) {
         guard exchange.isWatched else { return }

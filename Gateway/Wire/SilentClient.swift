@@ -22,6 +22,7 @@ final class SilentClient: ClientSide {
     func sendEnd(trailers: ByteBuffer?) {}
     func flush() {}
     func readMore() {}
+    func endTunnel() {}
     func abort() {}
     func switchProtocols() -> Bool { false }
 }

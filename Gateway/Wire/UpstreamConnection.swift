@@ -38,6 +38,8 @@ final class UpstreamConnection: ChannelInboundHandler, ChannelOutboundHandler, T
     /// Requests that this connection was used for.
     private(set) var uses = 0
     private(set) var isDead = false
+    /// Set by the pool when this is the address that answered; others are tried and given up without being counted.
+    var isEstablished = false
     private var interims = 0
     /// Answers of 1xx before the one that counts: more is a flood, which would fill the memory of a client that does not read.
     static let maximumInterims = 32

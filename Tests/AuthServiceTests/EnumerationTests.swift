@@ -14,7 +14,7 @@ import Testing
 /// busy machine makes does not.
 @Suite(.serialized) struct EnumerationTests {
     private static let tries = 30
-    private static let rounds = 4
+    private static let rounds = 8
     /// Of the larger median.
     private static let tolerance = 0.2
 

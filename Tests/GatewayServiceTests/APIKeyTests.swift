@@ -120,6 +120,22 @@ struct APIKeyTests {
         }
     }
 
+    @Test("While auth and users leave the gateway without an answer, that is a 503 which names who, and not the client's fault")
+    func slowNeighbours() async throws {
+        let settings = Self.secret.merging(["TRIONEX_PUBLIC_DOMAIN": "example.test"]) { _, own in own }
+        try await Town.with(settings) { town in
+            let tenant = TenantID.make()
+            // Each of three questions is answered in time, all of them together are not.
+            town.rest.seen.think(.seconds(4))
+            let answer = try await raw(
+                "GET /api/v1/content/articles/7 HTTP/1.1\r\nHost: \(TenantID.make()).example.test\r\nConnection: close\r\n"
+                    + "X-API-Key: \(key(of: tenant))\r\nX-Tenant-Slug: \(tenant)\r\n\r\n", to: town.port, patience: .seconds(30))
+            #expect(answer.hasPrefix("HTTP/1.1 503") && answer.contains("\r\nRetry-After: 2\r\n"), "\(answer)")
+            #expect(answer.contains("dependency-unavailable") && answer.contains("(users) did not answer in time"), "\(answer)")
+            #expect(!town.content.seen.list.contains { $0.contains("/articles/7") })
+        }
+    }
+
     @Test("A revoked key is dead at the door within two seconds, though its token would live on")
     func revoked() async throws {
         try await Town.with(Self.secret) { town in

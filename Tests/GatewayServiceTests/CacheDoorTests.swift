@@ -156,6 +156,23 @@ struct CacheDoorTests {
         }
     }
 
+    @Test("What only asks, such as OPTIONS, takes nothing away")
+    func asked() async throws {
+        try await SharingUpstream.with { town, upstream in
+            let owner = TestTenant().owner, reader = try await town.client(owner)
+            // Of no document, so that the service gets every method.
+            let path = "/api/v1/content/shelf?caching=public,s-maxage%3D600"
+            for _ in 0..<2 { _ = try await reader.get(path) }
+            #expect(cached(try await reader.get(path)))
+            #expect(try await reader.send(.OPTIONS, path, bytes: nil).status == 200)
+            #expect(upstream.seen.count("/api/v1/content/shelf") == 3, "OPTIONS has reached the service")
+            for _ in 0..<10 { #expect(cached(try await reader.get(path))) }
+            #expect(upstream.seen.count("/api/v1/content/shelf") == 3)
+            #expect(try await reader.delete(path).status == 200)
+            #expect(!cached(try await reader.get(path)))
+        }
+    }
+
     @Test("When the service fails or is gone the old answer goes on, where it allows that, and nothing else does")
     func gone() async throws {
         try await SharingUpstream.with { town, upstream in

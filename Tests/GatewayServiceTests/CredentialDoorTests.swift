@@ -98,6 +98,38 @@ struct CredentialDoorTests {
         }
     }
 
+    @Test("Where a cookie may say for whom the service answers, one organization's page sees nothing, whatever it says of itself")
+    func cookies() async throws {
+        try await LimitDoorTests.with(
+            file: Self.file, ["TRIONEX_SERVICE_SECRET": "between-programs", "TRIONEX_PUBLIC_DOMAIN": "example.test"]
+        ) { town in
+            let id = "0197b1c0-0000-7000-8000-000000000001"
+            let token = try await TestPerson(.owner, in: try #require(TenantID(id))).token()
+            func sees(
+                _ path: String, _ fields: String..., origin: String = "https://one.test", host: String = "localhost"
+            ) async throws -> Bool {
+                let head = ["GET \(path) HTTP/1.1", "Host: \(host)", "Origin: \(origin)", "Connection: close"] + fields
+                let answer = try await raw(head.joined(separator: "\r\n") + "\r\n\r\n", to: town.port)
+                #expect(answer.hasPrefix("HTTP/1.1 200"), "\(path): \(answer.prefix(40))")
+                return answer.contains("Access-Control-Allow-Origin: \(origin)\r\n")
+            }
+            let cookie = "Cookie: trionex_sign_in=of-somebody", bearer = "Authorization: Bearer \(token)"
+            for path in ["/oauth2/authorize", "/api/v1/content/open"] {
+                #expect(try await sees(path))
+                #expect(try await sees(path, "X-Tenant-Slug: \(id)"))
+                #expect(try await !sees(path, cookie))
+                #expect(try await !sees(path, cookie, "X-Tenant-Slug: \(id)"))
+                #expect(try await !sees(path, cookie, host: "\(id).example.test"))
+                // A token of the page's own says nothing of whom the cookie is of.
+                #expect(try await !sees(path, cookie, bearer))
+                #expect(try await sees(path, cookie, origin: "https://console.test"))
+            }
+            // Here the token alone says for whom the answer is.
+            #expect(try await sees("/api/v1/content/articles/1", cookie, bearer))
+            #expect(try await sees("/api/v1/content/articles/1", "Cookie: trionex_session=\(token)"))
+        }
+    }
+
     @Test("A page may see the answers of the organization that the subdomain names, and of no other")
     func subdomains() async throws {
         try await LimitDoorTests.with(

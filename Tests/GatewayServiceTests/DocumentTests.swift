@@ -1,5 +1,9 @@
 import Contracts
 import Foundation
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Synchronization
 import TestKit
 import Testing
 
@@ -47,5 +51,69 @@ struct DocumentTests {
         #expect(index.operation(method: "POST", path: try RequestPath("/a/open"))?.isPublic == false)
         #expect(index.operation(method: "PUT", path: try RequestPath("/a/7")) == nil)
         #expect(index.operation(method: "GET", path: try RequestPath("/a")) == nil)
+    }
+}
+
+@Suite("When documents are asked for")
+struct DocumentScheduleTests {
+    private let start = ContinuousClock.now
+
+    @Test("A service that is away is asked after 1, 2, 4 seconds and so on up to the interval; when it is back, at the interval")
+    func backsOff() {
+        var schedule = DocumentSchedule([.content, .search], interval: .seconds(30), now: start)
+        #expect(schedule.due(start) == [.content, .search])
+        var now = start
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            schedule.asked([.content], there: [], now: now)
+            schedule.asked([.search], there: [.search], now: now)
+            #expect(schedule.next == now + .seconds(pause))
+            now = schedule.next
+            #expect(schedule.due(now - .milliseconds(1)).isEmpty)
+            #expect(schedule.due(now) == (pause < 30 ? [.content] : [.content, .search]))
+        }
+        schedule.asked([.content, .search], there: [.content, .search], now: now)
+        #expect(schedule.next == now + .seconds(30))
+        schedule.asked([.content], there: [], now: now)
+        #expect(schedule.next == now + .seconds(1), "it begins anew")
+    }
+
+    @Test("An interval shorter than the first pause is kept")
+    func shortInterval() {
+        var schedule = DocumentSchedule([.content], interval: .milliseconds(100), now: start)
+        schedule.asked([.content], there: [], now: start)
+        #expect(schedule.next == start + .milliseconds(100))
+    }
+
+    /// Answers every request with this status, and counts them.
+    private func asked(_ status: HTTPResponse.Status, for duration: Duration) async throws -> Int {
+        let count = Mutex(0)
+        let (ports, found) = AsyncStream.makeStream(of: Int.self)
+        let app = Application(
+            responder: CallbackResponder<BasicRequestContext> { _, _ in
+                count.withLock { $0 += 1 }
+                return Response(status: status)
+            },
+            configuration: .init(address: .hostname("127.0.0.1", port: 0)),
+            onServerRunning: { found.yield($0.localAddress?.port ?? 0) }, logger: quiet)
+        let server = Task { try await app.run() }
+        defer { server.cancel() }
+        var iterator = ports.makeAsyncIterator()
+        let port = try #require(await iterator.next())
+        let documents = ServiceDocuments(
+            addresses: [.content: ["http://127.0.0.1:\(port)"]], routing: RoutingState(defaults: .forTests), interval: .seconds(600),
+            logger: quiet)
+        let running = Task { try await documents.run() }
+        defer { running.cancel() }
+        try await eventually("it is asked") { count.withLock { $0 > 0 } }
+        try await Task.sleep(for: duration)
+        #expect(!documents.answers(.content), "it has no document")
+        return count.withLock { $0 }
+    }
+
+    @Test("A server that answers without a document is left alone until the interval is over; one that fails is asked again")
+    func plainServer() async throws {
+        async let plain = asked(.notFound, for: .seconds(3)), failing = asked(.badGateway, for: .seconds(3))
+        #expect(try await plain == 1)
+        #expect((2...3).contains(try await failing))
     }
 }

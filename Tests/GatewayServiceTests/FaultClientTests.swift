@@ -107,7 +107,10 @@ struct FaultClientTests {
     @Test("10,000 slow connections do not keep others waiting, and end in their time")
     func slowConnections() async throws {
         let count = 10_000
-        try await FaultTown.with(["TRIONEX_HTTP_MAX_CONNECTIONS": "12000", "TRIONEX_CLIENT_HEAD_SECONDS": "20"]) { town in
+        let settings = [
+            "TRIONEX_HTTP_MAX_CONNECTIONS": "12000", "TRIONEX_HTTP_CONNECTIONS_PER_ADDRESS": "12000", "TRIONEX_CLIENT_HEAD_SECONDS": "20",
+        ]
+        try await FaultTown.with(settings) { town in
             let before = residentBytes()
             let crowd = try Crowd(count: count, port: town.town.port)
             defer { crowd.stop() }

@@ -1,3 +1,4 @@
+import DevStack
 import Foundation
 import Testing
 
@@ -122,6 +123,25 @@ struct FaultTests {
         }
     }
 
+    @Test("With retry: false nothing is sent twice: no reading, no writing with a key, nothing after a stale connection")
+    func sentOnce() async throws {
+        let scratch = try ScratchDirectory("trionex-sent-once")
+        defer { scratch.remove() }
+        let file = scratch.path + "/gateway.yaml"
+        let rules = [Fault.flaky, .stale].map { "{ match: \(FaultTown.path($0)), retry: false }" }.joined(separator: ", ")
+        try Data("routes: [\(rules)]".utf8).write(to: URL(fileURLWithPath: file))
+        try await FaultTown.with(["TRIONEX_GATEWAY_FILE": file, "TRIONEX_GATEWAY_LOOPS": "1"]) { town in
+            for (count, method) in ["GET", "HEAD", "POST"].enumerated() {
+                let fields = method == "POST" ? ["Idempotency-Key: k1"] : []
+                let answer = try await town.ask(.flaky, "?key=\(method)", method: method, fields, body: method == "POST" ? "x" : nil)
+                #expect(answer.status == 503, "\(method): \(answer.head)")
+                #expect(town.upstream.counters.requests(of: .flaky) == count + 1, "\(method)")
+            }
+            #expect(try await town.ask(.stale).status == 200)
+            #expect(try await town.ask(.stale).status == 503, "its connection had been kept, and was reset")
+        }
+    }
+
     @Test("A writing that carries a key is sent again with its body, framed as it came", arguments: ["Content-Length: 4", "Transfer-Encoding: chunked"])
     func keyed(framing: String) async throws {
         try await FaultTown.with { town in
@@ -176,6 +196,22 @@ struct FaultTests {
                 #expect([413, 503].contains(answer.status), "\(answer.head)")
                 #expect(ended)
             }
+        }
+    }
+
+    @Test("While the breaker is open, its callers are told for how long")
+    func retryAfter() async throws {
+        let scratch = try ScratchDirectory("trionex-retry-after")
+        defer { scratch.remove() }
+        let file = scratch.path + "/gateway.yaml"
+        try Data("upstreams: { content: { breaker: { base: 40s, cap: 40s } } }".utf8).write(to: URL(fileURLWithPath: file))
+        try await FaultTown.with(["TRIONEX_GATEWAY_FILE": file]) { town in
+            let first = try await town.ask(.resetAtOnce, method: "POST", body: "x")
+            #expect(first.status == 503 && first.field("retry-after") == "2", "while it is closed nothing is known")
+            for _ in 0..<30 { _ = try await town.ask(.resetAtOnce, method: "POST", body: "x") }
+            let refused = try await town.ask(.echo, method: "POST", body: "x")
+            let seconds = try #require(refused.field("retry-after").flatMap { Int($0) })
+            #expect(refused.status == 503 && (3...40).contains(seconds), "\(refused.head)")
         }
     }
 

@@ -1,6 +1,7 @@
 import Contracts
 import Foundation
 import NIOCore
+import NIOHTTP1
 import Synchronization
 import TestKit
 import Testing
@@ -192,6 +193,12 @@ struct OwnPagesTests {
                 let plain = try await town.client().get(path, headers: ["accept-encoding": "identity"])
                 #expect(plain.status == 200 && plain.header("Content-Encoding") == nil && plain.header("Vary")?.contains("Accept-Encoding") == true)
                 #expect(plain.header("Cache-Control") == "no-cache")
+                #expect(plain.header("Cross-Origin-Opener-Policy") == "same-origin")
+                #expect(plain.header("Cross-Origin-Resource-Policy") == "same-origin")
+                #expect(plain.header("Permissions-Policy")?.contains("camera=()") == true)
+                for once in ["X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", "Content-Security-Policy"] {
+                    #expect(plain.headers[once].count == 1, "\(once)")
+                }
                 let packed = try await rawGet(path, ["Accept-Encoding: gzip"], to: town.port)
                 #expect(packed.hasPrefix("HTTP/1.1 200") && packed.contains("Content-Encoding: gzip\r\n"))
                 let tag = try #require(plain.header("ETag"))

@@ -207,6 +207,11 @@ struct SmugglingTests {
             "fields of two connection lines", get("Connection: x-secret\r\nConnection: keep-alive\r\nX-Secret: 1\r\n"), lacks: ["secret"]),
         goesOn("a short list", get("Connection: keep-alive,x-s\r\nX-S: 1\r\n"), lacks: ["x-s:"]),
         goesOn(
+            "as long a list as may be", get("Connection: \(String(repeating: "b,", count: 31))x-s,,,\r\nX-S: 1\r\nX-T: 2\r\n"),
+            has: ["x-t: 2"], lacks: ["x-s:"]),
+        refused("a list that is longer", get("Connection: \(String(repeating: "b,", count: 32))x-s\r\n")),
+        refused("a list that is longer in all its lines", get(String(repeating: "Connection: b,b,b,b,b,b,b,b,b,b,b\r\n", count: 3))),
+        goesOn(
             "the length, the host and the credential as fields of the connection",
             post(
                 "Connection: content-length, host, authorization, x-forwarded-for, x-request-id\r\nContent-Length: 5\r\nAuthorization: Basic e\r\n",

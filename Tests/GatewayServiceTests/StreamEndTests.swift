@@ -48,6 +48,33 @@ struct StreamEndTests {
         }
     }
 
+    @Test("A client that ends its half of a tunnel is let go of, and what it used is nobody's who comes next")
+    func halfClosed() async throws {
+        try await FaultTown.with { town in
+            for _ in 0..<10 {
+                let tunnel = try await Self.begin(town, nil, true)
+                let open = town.upstream.counters.open
+                tunnel.endOutput()
+                #expect(try await tunnel.receiveAll(patience: .seconds(5)).ended, "the gateway closes its side too")
+                try await eventually("the upstream's side ends") { town.upstream.counters.open < open }
+                try await town.expectWell("after a tunnel")
+            }
+        }
+    }
+
+    @Test("Tunnels that end are no failures of their service, however they end")
+    func notBlamed() async throws {
+        try await FaultTown.with { town in
+            for reset in [false, true] {
+                var tunnels: [RawSocket] = []
+                for _ in 0..<30 { tunnels.append(try await Self.begin(town, nil, true)) }
+                await town.upstream.cutConnections(reset: reset)
+                for tunnel in tunnels { #expect(try await tunnel.receiveAll(patience: .seconds(5)).ended) }
+                for _ in 0..<5 { try await town.expectWell("after thirty tunnels that were cut") }
+            }
+        }
+    }
+
     private static func begin(_ town: FaultTown, _ person: TestPerson?, _ isTunnel: Bool) async throws -> RawSocket {
         let socket = try RawSocket(port: town.town.port)
         var token: [String] = []

@@ -203,7 +203,10 @@ struct TelemetryMetricsTests {
             #expect(Array(parent.utf8).withUnsafeBytes { trace.goOn($0, span: 99) })
             var record = record(503, replica: Replica(group: "content", .init(host: "10.0.0.1", port: 8083)), problem: "away")
             record.trace = trace
-            recorder.record(record, wall: 10_000_000)
+            "PATCH".utf8CString.withUnsafeBytes { method in
+                record.method = UnsafeRawBufferPointer(rebasing: method.dropLast())
+                recorder.record(record, wall: 10_000_000)
+            }
         }
         try await eventually("the span arrives") { bodies.withLock { !$0.isEmpty } }
         let spans = bodies.withLock { $0 }.flatMap { $0["resourceSpans"][0]["scopeSpans"][0]["spans"].array }
@@ -212,5 +215,7 @@ struct TelemetryMetricsTests {
         #expect(span["parentSpanId"].string == "00f067aa0ba902b7" && span["spanId"].string == "0000000000000063")
         #expect(span["startTimeUnixNano"].string == "7000000" && span["endTimeUnixNano"].string == "10000000")
         #expect(span["status"]["code"].int == 2)
+        let method = span["attributes"].array.first { $0["key"].string == "http.request.method" }
+        #expect(method?["value"]["stringValue"].string == "PATCH")
     }
 }

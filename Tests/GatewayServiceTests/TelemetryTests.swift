@@ -2,6 +2,7 @@ import Contracts
 import Foundation
 import Logging
 import NIOCore
+import Redis
 import ServiceLifecycle
 import Synchronization
 import Testing
@@ -80,6 +81,43 @@ private func written(_ capacity: Int = AccessLine.maximum, _ body: (inout LineWr
 }
 
 private func json(_ line: [UInt8]) throws -> JSONValue { try JSONDecoder().decode(JSONValue.self, from: Data(line)) }
+
+@Suite("What is told of a request")
+struct TelemetryRecordTests {
+    private func door() async throws -> Door {
+        var reader = SettingsReader(environment: [:])
+        let settings = GatewaySettings(&reader)
+        let redis = Redis(try RedisConfiguration(url: "redis://127.0.0.1:1"), logger: quiet)
+        let log = AccessLog(quiet), groups = UpstreamGroups()
+        return Door(
+            settings: settings, verifier: TokenVerifier(source: .file(try await TestKeys.file()), revocations: nil, logger: quiet),
+            revocations: Revocations(redis: redis, logger: quiet), apiKeys: nil, guesses: LimitGuesses(policy: settings.limits.badKeys),
+            agreement: nil, routing: RoutingState(defaults: .forTests), groups: groups, limits: LimitBook(redis: redis, logger: quiet),
+            cache: nil, pages: OwnPages { .document(Data("{}".utf8)) }, log: log, metrics: GatewayMetrics(groups: groups, log: log),
+            maximumHeader: 32_768, logger: quiet)
+    }
+
+    @Test("has its method and its agent, as far as the head was read")
+    func method() async throws {
+        func told(_ exchange: Exchange) -> [String] {
+            var told: [String] = []
+            exchange.withRecord { record in
+                told = [record.method, record.agent].map { String(decoding: $0, as: UTF8.self) }
+            }
+            return told
+        }
+        let loop = Loop(CacheFixture.loop, door: try await door())
+        let exchange = Exchange(loop)
+        #expect(told(exchange) == ["", ""])
+        for agent in ["", "curl/8.5"] {
+            let head = RequestHead(limits: .standard)
+            var bytes = ByteBuffer(string: "PATCH /a HTTP/1.1\r\nHost: a\r\n\(agent.isEmpty ? "" : "User-Agent: \(agent)\r\n")\r\n")
+            #expect(try head.parse(&bytes))
+            exchange.request = head
+            #expect(told(exchange) == ["PATCH", agent])
+        }
+    }
+}
 
 @Suite("The line that tells of a request")
 struct TelemetryLineTests {

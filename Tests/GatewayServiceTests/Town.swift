@@ -173,10 +173,10 @@ final class RawConnection {
 }
 
 /// Sends exactly these bytes and returns all that comes until the server closes.
-func raw(_ text: String, to port: Int) async throws -> String {
+func raw(_ text: String, to port: Int, patience: Duration = .seconds(10)) async throws -> String {
     let connection = try RawConnection(port: port)
     connection.send(text)
-    return try await connection.receive()
+    return try await connection.receive(patience: patience)
 }
 
 func rawGet(_ path: String, _ headers: [String] = [], to port: Int) async throws -> String {

@@ -28,6 +28,7 @@ final class Upstream: Sendable {
         private let bytes = Mutex(0)
         private let gate = Mutex(true)
         private let refusedKeys = Mutex<Set<String>>([])
+        private let thought = Mutex<Duration>(.zero)
         var list: [String] { requests.withLock { $0 } }
         var receivedBytes: Int { bytes.withLock { $0 } }
         func note(_ request: String) { requests.withLock { $0.append(request) } }
@@ -36,6 +37,9 @@ final class Upstream: Sendable {
         func refuse(_ key: String) { refusedKeys.withLock { _ = $0.insert(key) } }
         func refuses(_ key: String) -> Bool { refusedKeys.withLock { $0.contains(key) } }
         var isReading: Bool { gate.withLock { $0 } }
+        /// How long it thinks about each question of another program.
+        var thinking: Duration { thought.withLock { $0 } }
+        func think(_ duration: Duration) { thought.withLock { $0 = duration } }
         func setReading(_ reads: Bool) { gate.withLock { $0 = reads } }
     }
 
@@ -80,6 +84,7 @@ final class Upstream: Sendable {
     }
 
     private static func answer(_ request: Request, _ name: String, _ seen: Seen) async throws -> Response {
+        if request.uri.path.hasPrefix("/internal/"), seen.thinking > .zero { try await Task.sleep(for: seen.thinking) }
         switch request.uri.path {
         case "/openapi.json": return json(document(name))
         case "/internal/v1/service-token":

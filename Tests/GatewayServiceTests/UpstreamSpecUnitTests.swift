@@ -35,6 +35,7 @@ private let unsoundChanges: [@Sendable (inout UpstreamSpec) -> Void] = [
     { $0.concurrency.window = 0 },
     { $0.queue.capacity = -1 },
     { $0.queue.retryAfter = 0 },
+    { $0.connections = 0 },
 ]
 
 @Suite("Addresses and numbers of upstreams")
@@ -86,6 +87,14 @@ struct UpstreamSpecUnitTests {
         #expect(spec.checksHealth)
         spec.health.isOn = false
         #expect(!spec.checksHealth)
+    }
+
+    @Test("Event loops share the connections to a replica, and each has some")
+    func connections() {
+        var spec = UpstreamSpec()
+        #expect([1, 2, 4, 16].map { spec.connections(ofLoops: $0) } == [4_096, 2_048, 1_024, 1_024])
+        spec.connections = 100
+        #expect([1, 2, 200].map { spec.connections(ofLoops: $0) } == [100, 50, 1])
     }
 
     @Test("Each unsound number is named", arguments: unsoundChanges.indices)

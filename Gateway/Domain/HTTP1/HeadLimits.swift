@@ -3,6 +3,8 @@ struct HeadLimits: Sendable, Equatable {
     /// All of it, with the first line and the empty one.
     var bytes = 32_768
     var fields = 100
+    /// What all lines of `Connection` name together: each is held against every field.
+    var options = 32
     /// The request target: path and query.
     var target = 8_192
     /// Bytes before the end of the first line: the longest target, the longest method and the version, with some to spare.
@@ -18,6 +20,7 @@ enum HeadRefusal: Error, Sendable, Equatable {
     case targetTooLong
     case headTooLarge
     case tooManyFields
+    case tooManyOptions
     case unsupportedVersion
     case malformedHost
     case ambiguousLength

@@ -52,6 +52,8 @@ class MessageHead {
     final private(set) var saysUpgrade = false
     /// Whether `Connection` names other fields.
     private final var namesFields = false
+    /// What `Connection` has named so far.
+    private final var options = 0
 
     init(limits: HeadLimits) {
         self.limits = limits
@@ -78,6 +80,7 @@ class MessageHead {
         saysKeepAlive = false
         saysUpgrade = false
         namesFields = false
+        options = 0
         positions.update(repeating: -1, count: FieldKind.count)
     }
 
@@ -157,6 +160,7 @@ class MessageHead {
         case .connection:
             goesOn = false
             connection(UnsafeRawBufferPointer(start: bytes + valueStart, count: valueEnd - valueStart))
+            guard options <= limits.options else { throw .tooManyOptions }
         case .contentLength:
             goesOn = false
             contentLength = try Self.length(bytes + valueStart, valueEnd - valueStart)
@@ -187,6 +191,7 @@ class MessageHead {
 
     private final func connection(_ value: UnsafeRawBufferPointer) {
         value.eachElement { element in
+            options &+= 1
             if element.isWord("close") {
                 saysClose = true
             } else if element.isWord("keep-alive") {

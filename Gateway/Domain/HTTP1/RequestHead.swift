@@ -130,6 +130,9 @@ final class RequestHead: MessageHead {
         return true
     }
 
+    /// Of a method that asks and changes nothing (RFC 9110, section 9.2.1).
+    var isSafe: Bool { isMethod("GET") || isMethod("HEAD") || isMethod("OPTIONS") || isMethod("TRACE") }
+
     func isMethod(_ name: StaticString) -> Bool {
         guard method.count == name.utf8CodeUnitCount else { return false }
         return with(method) { memcmp($0.baseAddress!, name.utf8Start, $0.count) == 0 }
