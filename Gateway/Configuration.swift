@@ -97,7 +97,8 @@ package struct GatewaySettings: ServiceSettings {
         origins = Self.origins(&reader)
         trustedProxies = Self.networks(&reader)
         publicDomain = reader.optionalText("PUBLIC_DOMAIN", "Domain whose subdomains name organizations")?.lowercased()
-        file = reader.optionalText("GATEWAY_FILE", "File of routes, limits and upstreams (gateway check-config); read again when it changes")
+        file = reader.optionalText(
+            "GATEWAY_FILE", "File of routes, limits and upstreams (gateway check-config); read again when it changes")
         documentsInterval = .milliseconds(
             reader.integer(
                 "DOCUMENTS_MILLISECONDS", default: 30_000, in: 50...3_600_000, "Time between two readings of the services' OpenAPI"))

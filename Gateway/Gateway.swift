@@ -49,7 +49,8 @@ package enum Gateway: Program {
             log: log, metrics: metrics, maximumHeader: house.settings.http.maxHeaderBytes, logger: logger)
         let http = house.settings.http
         var assembly = Assembly(
-            endpoints: [], workers: [
+            endpoints: [],
+            workers: [
                 log, watch, limits, documents, reports, cache, CachePurge(cache: cache, kafka: house.settings.kafka, logger: logger),
                 HealthChecks(groups: groups, logger: logger),
             ],

@@ -130,7 +130,11 @@ final class LimitBook: Service, LimitSource, LimitBucketKeeper {
     func giveBack(_ bucket: LimitBucket, takenAt: UInt64? = nil) {
         let bucket = standing(bucket)
         guard !bucket.untake(takenAt: takenAt) else { return }
-        let unit = LeaseReturn(redisEnd: 0, microseconds: bucket.terms.microseconds)
+        returnInOrder(LeaseReturn(redisEnd: 0, microseconds: bucket.terms.microseconds), of: bucket)
+    }
+
+    /// Sends back what the next question about this bucket must find returned.
+    private func returnInOrder(_ unit: LeaseReturn, of bucket: LimitBucket) {
         let id = ObjectIdentifier(bucket)
         state.withLock { state in
             let before = state.returning[id]
@@ -163,7 +167,7 @@ final class LimitBook: Service, LimitSource, LimitBucketKeeper {
             ]
             let answer = try await redis.run(LimitScripts.lease, keys: [bucket.key], arguments: arguments)
             guard let grant = LeaseGrant(answer) else { throw RedisFailure.unexpectedAnswer }
-            if let surplus = bucket.answered(grant, to: request, at: clock()) { await sendBack([(bucket, surplus)]) }
+            if let surplus = bucket.answered(grant, to: request, at: clock()) { returnInOrder(surplus, of: bucket) }
         } catch {
             // Too many questions at once are no reason to ask none.
             if error as? RedisFailure != .busy { wentAway() }

@@ -93,7 +93,8 @@ struct TenantAgreement: Sendable {
                 resourceType: "organization", resourceID: nil, address: attempt.address,
                 userAgent: attempt.userAgent.map { String($0.prefix(Self.maximumUserAgentLength)) }, requestID: attempt.requestID,
                 details: [
-                    "named": .string(named), "method": .string(attempt.method), "path": .string(String(attempt.path.prefix(Slug.maximumLength))),
+                    "named": .string(named), "method": .string(attempt.method),
+                    "path": .string(String(attempt.path.prefix(Slug.maximumLength))),
                 ]))
     }
 

@@ -39,7 +39,9 @@ struct Upstreams: Sendable {
     }
 
     private static func address(_ text: String) -> UpstreamSpec.Address? {
-        guard let url = URLComponents(string: text), url.scheme == "http", let host = url.host, ["", "/"].contains(url.path) else { return nil }
+        guard let url = URLComponents(string: text), url.scheme == "http", let host = url.host, ["", "/"].contains(url.path) else {
+            return nil
+        }
         let name = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
         return UpstreamSpec.Address(host: name, port: url.port ?? 80)
     }

@@ -202,7 +202,9 @@ extension UpstreamSpec.Address {
         }
         var port = 80
         if !tail.isEmpty {
-            guard tail.removeFirst() == ":", tail.first != "+", let number = UInt16(tail), number > 0 else { throw refuse("a port is 1 to 65535") }
+            guard tail.removeFirst() == ":", tail.first != "+", let number = UInt16(tail), number > 0 else {
+                throw refuse("a port is 1 to 65535")
+            }
             port = Int(number)
         }
         self.init(host: name.lowercased(), port: port, weight: weight, isCanary: isCanary)

@@ -7,7 +7,8 @@ extension AdminSources {
         self.limits = {
             let now = limits.snapshot
             return [
-                ("buckets", now.buckets), ("buckets with a lease", now.leased), ("questions to Redis", now.asked), ("refusals", now.refused),
+                ("buckets", now.buckets), ("buckets with a lease", now.leased), ("questions to Redis", now.asked),
+                ("refusals", now.refused),
                 ("Redis is away", now.isAway ? 1 : 0),
             ]
         }

@@ -61,6 +61,10 @@ struct AdminPages: Sendable {
         guard request.headers[.trionexAdmin] == "1" else {
             return try Self.json(Said(error: "send X-Trionex-Admin: 1 with what changes something"), .forbidden)
         }
+        // No page of ours changes anything: a browser's order is somebody else's, whatever name they gave to this address.
+        guard request.headers[.origin] == nil else {
+            return try Self.json(Said(error: "orders are not taken from web pages; use curl"), .forbidden)
+        }
         do {
             let body = try await request.body.collect(upTo: Self.maximumBody)
             let order = body.readableBytes == 0 ? JSONValue.object([:]) : try? JSON.decode(JSONValue.self, from: Data(buffer: body))

@@ -92,7 +92,8 @@ final class GatewayMetrics: Sendable {
         var sum = LoopTally.Counts()
         for loop in loops { loop.read { Self.add($0, to: &sum) } }
         return requestFamilies(sum, plans) + upstreamFamilies(sum) + edgeFamilies(edges)
-            + (certificates.map { $0() }.min().map { [Self.gauge("certificate_expiry_timestamp_seconds", $0)] } ?? []) + (groups.map { groupFamilies($0) } ?? [])
+            + (certificates.map { $0() }.min().map { [Self.gauge("certificate_expiry_timestamp_seconds", $0)] } ?? [])
+            + (groups.map { groupFamilies($0) } ?? [])
     }
 
     private static func add(_ counts: borrowing LoopTally.Counts, to sum: inout LoopTally.Counts) {

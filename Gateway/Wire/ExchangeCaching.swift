@@ -188,7 +188,8 @@ extension StoredAnswer {
         lines.withUnsafeReadableBytes { bytes in
             var rest = FieldLines(bytes)
             while let line = rest.next() {
-                if let base = line.name.baseAddress, FieldNames.response(base.assumingMemoryBound(to: UInt8.self), line.name.count) == kind {
+                if let base = line.name.baseAddress, FieldNames.response(base.assumingMemoryBound(to: UInt8.self), line.name.count) == kind
+                {
                     return true
                 }
             }

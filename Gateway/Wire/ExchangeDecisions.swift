@@ -131,7 +131,9 @@ extension Exchange {
     /// A console's session in a cookie stands for a token, where the request was meant by the person before the browser. False
     /// without one: then the request is nobody's.
     private func decideCookie(_ head: RequestHead, _ route: Route) -> Bool {
-        guard !head.isRepeated(.cookie), let place = head.place(.cookie), let session = head.with(place, CookieSession.read) else { return false }
+        guard !head.isRepeated(.cookie), let place = head.place(.cookie), let session = head.with(place, CookieSession.read) else {
+            return false
+        }
         // Whose page it may be is known once the token is: until then it may be anybody's that may call at all.
         guard isMeant(head, session, at: place, by: nil) else {
             refuse(GatewayFailure.crossSite)
@@ -157,7 +159,8 @@ extension Exchange {
                 CrossSite.Evidence(
                     isUnsafe: !(isHead || head.isMethod("GET") || head.isMethod("OPTIONS")),
                     isUpgrade: head.saysUpgrade && head.has(.upgrade), headerToken: value(head.place(.csrfToken)),
-                    cookieToken: value(session.csrf.map(cookies.part)), origin: value(head.place(.origin)), fetchSite: value(head.place(.fetchSite)),
+                    cookieToken: value(session.csrf.map(cookies.part)), origin: value(head.place(.origin)),
+                    fetchSite: value(head.place(.fetchSite)),
                     host: value(head.host), isEncrypted: visitor?.isEncrypted ?? false,
                     isOriginAllowed: isOriginAllowed ?? false))
         }
@@ -207,20 +210,23 @@ extension Exchange {
             return decideLimits(head, route)
         }
         let client = visitor?.limitSubject ?? "", key = head.text(place)
-        ask(.auth, { [verifier = door.verifier, guesses = door.guesses] in
-            await Result.of { () throws -> (caller: Caller, token: String) in
-                // Auth is asked only for addresses that have not shown too many wrong ones.
-                if try keys.known(key) == nil, let seconds = guesses.retryAfter(client, now: Monotonic.now()) {
-                    throw GatewayFailure.limited(policy: guesses.policy.name, retryAfter: seconds)
-                }
-                do {
-                    return try await keys.exchange(key, with: verifier)
-                } catch AccessFailure.badAPIKey {
-                    guesses.note(client, now: Monotonic.now())
-                    throw AccessFailure.badAPIKey
+        ask(
+            .auth,
+            { [verifier = door.verifier, guesses = door.guesses] in
+                await Result.of { () throws -> (caller: Caller, token: String) in
+                    // Auth is asked only for addresses that have not shown too many wrong ones.
+                    if try keys.known(key) == nil, let seconds = guesses.retryAfter(client, now: Monotonic.now()) {
+                        throw GatewayFailure.limited(policy: guesses.policy.name, retryAfter: seconds)
+                    }
+                    do {
+                        return try await keys.exchange(key, with: verifier)
+                    } catch AccessFailure.badAPIKey {
+                        guesses.note(client, now: Monotonic.now())
+                        throw AccessFailure.badAPIKey
+                    }
                 }
             }
-        }) { exchange, result in
+        ) { exchange, result in
             switch result {
             case .success(let (_, token)):
                 guard let identity = exchange.loop.identities.keep(key: key, token: token) else {

@@ -95,7 +95,9 @@ final class TraceLine {
 
     /// False where what the client sent is none (section 3.2.2): then a trace begins here.
     func goOn(_ value: UnsafeRawBufferPointer, span: UInt64) -> Bool {
-        guard value.count == Self.count, value[0] == 48, value[1] == 48, value[2] == 45, value[35] == 45, value[52] == 45 else { return false }
+        guard value.count == Self.count, value[0] == 48, value[1] == 48, value[2] == 45, value[35] == 45, value[52] == 45 else {
+            return false
+        }
         var trace: UInt8 = 0, caller: UInt8 = 0
         for index in 3..<Self.count where index != 35 && index != 52 {
             guard Self.isDigit(value[index]) else { return false }
@@ -133,7 +135,8 @@ enum HTTPDate {
     static func text(_ seconds: Int) -> String {
         let day = seconds / 86_400, rest = seconds % 86_400
         let (year, month, date) = civil(day)
-        return "\(days[day % 7]), \(two(date)) \(months[month - 1]) \(year) \(two(rest / 3_600)):\(two(rest / 60 % 60)):\(two(rest % 60)) GMT"
+        return
+            "\(days[day % 7]), \(two(date)) \(months[month - 1]) \(year) \(two(rest / 3_600)):\(two(rest / 60 % 60)):\(two(rest % 60)) GMT"
     }
 
     private static func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }

@@ -219,4 +219,3 @@ final class Identities {
         known[digest] = identity
     }
 }
-

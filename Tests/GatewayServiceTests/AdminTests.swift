@@ -110,6 +110,8 @@ struct AdminTests {
                 let foreign = try await desk.client.post(path, .object(["all": .bool(true)]))
                 #expect(foreign.status == 403)
                 #expect(try await desk.client.post(path, nil, headers: ["X-Trionex-Admin": "yes"]).status == 403)
+                let page = ["X-Trionex-Admin": "1", "Origin": "http://127.0.0.1:9080"]
+                #expect(try await desk.client.post(path, nil, headers: page).status == 403)
                 #expect(try await desk.client.get(path).status != 200)
             }
             #expect(desk.routing.current.file.maintenance.isOff && desk.purged.all.isEmpty)

@@ -28,7 +28,8 @@ struct CredentialDoorTests {
             let old = try await expired(), good = try await TestTenant().owner.token()
             for headers in [
                 ["authorization": "Bearer \(old)"], ["authorization": "Bearer nonsense"], ["authorization": "Basic YTpi"],
-                ["authorization": "Bearer trx_wrong"], ["x-api-key": "trx_wrong"], ["authorization": "Bearer \(good)", "x-api-key": "trx_wrong"],
+                ["authorization": "Bearer trx_wrong"], ["x-api-key": "trx_wrong"],
+                ["authorization": "Bearer \(good)", "x-api-key": "trx_wrong"],
             ] {
                 let answer = try await call(headers)
                 #expect(answer.status == 200)

@@ -27,7 +27,8 @@ final class EdgeBooth: Sendable {
         let record = Record()
         let listener = try Listener(
             .init(
-                host: "127.0.0.1", port: 0, edge: edge, trustedProxies: { trusted.compactMap { Network($0) } }, maximumConnections: connections,
+                host: "127.0.0.1", port: 0, edge: edge, trustedProxies: { trusted.compactMap { Network($0) } },
+                maximumConnections: connections,
                 headLimits: .standard, idleSeconds: idleSeconds, drainSeconds: drainSeconds),
             group: group,
             makers: .init(

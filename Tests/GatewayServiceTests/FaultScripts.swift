@@ -93,7 +93,8 @@ enum FaultScripts {
 
     // MARK: - Connections
 
-    private static func connection(_ fault: Fault, _ request: FaultRequest, _ to: FaultyConnection) async throws -> FaultyConnection.After? {
+    private static func connection(_ fault: Fault, _ request: FaultRequest, _ to: FaultyConnection) async throws -> FaultyConnection.After?
+    {
         switch fault {
         case .halfClose:
             try await to.answer("200 OK", [], "last words")

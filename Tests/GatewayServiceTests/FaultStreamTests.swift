@@ -174,7 +174,9 @@ struct FaultStreamTests {
     func webSocket() async throws {
         try await FaultTown.with { town in
             let socket = try RawSocket(port: town.town.port)
-            let fields = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"]
+            let fields = [
+                "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13",
+            ]
             try await socket.send(FaultTown.request(.websocket, "", fields))
             let head = try await socket.receive(until: "\r\n\r\n")
             #expect(head.hasPrefix("HTTP/1.1 101"), "\(head)")
@@ -193,7 +195,9 @@ struct FaultStreamTests {
     @Test("A WebSocket whose client or upstream dies ends on the other side")
     func webSocketDies() async throws {
         try await FaultTown.with { town in
-            let fields = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"]
+            let fields = [
+                "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13",
+            ]
             var socket: RawSocket? = try RawSocket(port: town.town.port)
             try await socket?.send(FaultTown.request(.websocket, "", fields))
             #expect(try await socket?.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 101") == true)

@@ -33,7 +33,8 @@ struct FaultTests {
     @Test(
         "An answer that breaks off is broken for the client too, and never taken for whole",
         arguments: [
-            [Fault.headThenHang, .dieMidBody, .resetMidBody], [.dieMidChunk, .noLastChunk, .shortBody], [.badChunk, .hugeChunk, .longChunk],
+            [Fault.headThenHang, .dieMidBody, .resetMidBody], [.dieMidChunk, .noLastChunk, .shortBody],
+            [.badChunk, .hugeChunk, .longChunk],
         ])
     func brokenOff(faults: [Fault]) async throws {
         try await FaultTown.with { town in
@@ -95,7 +96,8 @@ struct FaultTests {
             let socket = try RawSocket(port: town.town.port)
             let body = String(repeating: "b", count: 1_000)
             try await socket.send(
-                "POST \(FaultTown.path(fault)) HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n")
+                "POST \(FaultTown.path(fault)) HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n"
+            )
             let first = try await socket.receive(until: "\r\n\r\n", patience: .seconds(2))
             if first.hasPrefix("HTTP/1.1 100") { try await socket.send(body) }
             let (bytes, ended) = try await socket.receiveAll()
@@ -142,13 +144,16 @@ struct FaultTests {
         }
     }
 
-    @Test("A writing that carries a key is sent again with its body, framed as it came", arguments: ["Content-Length: 4", "Transfer-Encoding: chunked"])
+    @Test(
+        "A writing that carries a key is sent again with its body, framed as it came",
+        arguments: ["Content-Length: 4", "Transfer-Encoding: chunked"])
     func keyed(framing: String) async throws {
         try await FaultTown.with { town in
             let body = framing.hasPrefix("Content") ? "data" : "4\r\ndata\r\n0\r\n\r\n"
             let socket = try RawSocket(port: town.town.port)
             try await socket.send(
-                "POST \(FaultTown.path(.flaky, "?key=keyed")) HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k1\r\n\(framing)\r\n\r\n\(body)")
+                "POST \(FaultTown.path(.flaky, "?key=keyed")) HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k1\r\n\(framing)\r\n\r\n\(body)"
+            )
             #expect(try await socket.receive(until: "at last").hasPrefix("HTTP/1.1 200"))
             #expect(town.upstream.counters.requests(of: .flaky) == 2)
             try await eventually("the body came with it") { town.upstream.counters.receivedBytes == 4 }
@@ -189,7 +194,8 @@ struct FaultTests {
         try await FaultTown.with { town in
             for _ in 0..<5 {
                 let socket = try RawSocket(port: town.town.port)
-                try await socket.send("POST \(FaultTown.path(.earlyRefusal)) HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+                try await socket.send(
+                    "POST \(FaultTown.path(.earlyRefusal)) HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
                 try await socket.send(String(repeating: "u", count: 100_000))
                 let (bytes, ended) = try await socket.receiveAll()
                 let answer = RawAnswer(bytes, ended: ended)

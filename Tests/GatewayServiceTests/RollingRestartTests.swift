@@ -7,7 +7,8 @@ import Testing
 @Suite("Rolling restarts", .serialized, .alone)
 struct RollingRestartTests {
     private static let settings = [
-        "TRIONEX_LIMIT_ADDRESS_PER_MINUTE": "10000000", "TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE": "10000000", "TRIONEX_HTTP_DRAIN_SECONDS": "10",
+        "TRIONEX_LIMIT_ADDRESS_PER_MINUTE": "10000000", "TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE": "10000000",
+        "TRIONEX_HTTP_DRAIN_SECONDS": "10",
         "TRIONEX_UPSTREAM_FIRST_BYTE_MILLISECONDS": "8000",
     ]
 

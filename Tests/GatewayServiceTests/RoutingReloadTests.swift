@@ -174,7 +174,8 @@ struct RoutingReloadTests {
         try await FileTown.with(block + "trustedProxies: [127.0.0.0/8]") { file in
             let client = try await file.town.client()
             for (headers, expected) in [
-                (["x-forwarded-for": "203.0.113.9"], 403), (["x-forwarded-for": "2001:db8::1"], 403), (["x-forwarded-for": "203.0.114.9"], 200),
+                (["x-forwarded-for": "203.0.113.9"], 403), (["x-forwarded-for": "2001:db8::1"], 403),
+                (["x-forwarded-for": "203.0.114.9"], 200),
                 (["user-agent": "Mozilla/5.0 (compatible; badbot/2.1)"], 403), (["user-agent": "Mozilla/5.0"], 200),
             ] {
                 let answer = try await client.get("/api/v1/search", headers: headers)
@@ -217,7 +218,8 @@ struct RoutingReloadTests {
             #expect(try await ofSecond(80) == 20)
             try await file.use(shared("100%"))
             #expect(try await ofSecond(20) == 20)
-            try await file.use("upstreams: { content: { addresses: [{ address: \"\(first)\", weight: 9 }, { address: \"\(second)\", weight: 1 }] } }")
+            try await file.use(
+                "upstreams: { content: { addresses: [{ address: \"\(first)\", weight: 9 }, { address: \"\(second)\", weight: 1 }] } }")
             #expect((1...60).contains(try await ofSecond(200)))
             try await file.use("upstreams: { content: { addresses: [\"http://127.0.0.1:1\", \"\(second)\"] } }")
             #expect(try await ofSecond(30) == 30)
@@ -291,7 +293,8 @@ struct RoutingReloadTests {
                 #expect(page.contains(part), "\(part)")
             }
             let metrics = try await file.admin.get("/metrics").text
-            for name in ["trionex_gateway_connections ", "trionex_gateway_connections_accepted_total", "trionex_gateway_upstream_healthy{"] {
+            for name in ["trionex_gateway_connections ", "trionex_gateway_connections_accepted_total", "trionex_gateway_upstream_healthy{"]
+            {
                 #expect(metrics.contains(name), "\(name)")
             }
             #expect(try await file.town.client().get("/admin").status == 404)

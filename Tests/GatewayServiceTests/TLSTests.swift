@@ -101,7 +101,8 @@ struct TLSTests {
                 $0.version = version
                 $0.certificate = certificate
             }
-            let text = agreed == "h2" ? "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0" : "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            let text =
+                agreed == "h2" ? "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0" : "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
             context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text)), promise: nil)
         }
 

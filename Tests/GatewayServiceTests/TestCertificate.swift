@@ -16,7 +16,8 @@ struct TestCertificate {
         let serial = Self.tagged(0x02, [1] + (0..<8).map { _ in UInt8.random(in: 0...255) })
         let body = Self.sequence(
             Self.tagged(0xA0, Self.tagged(0x02, [2])) + serial + algorithm + title
-                + Self.sequence(Self.time(Date(timeIntervalSinceNow: -3_600)) + Self.time(Date(timeIntervalSinceNow: Double(days) * 86_400)))
+                + Self.sequence(
+                    Self.time(Date(timeIntervalSinceNow: -3_600)) + Self.time(Date(timeIntervalSinceNow: Double(days) * 86_400)))
                 + title + Array(key.publicKey.derRepresentation) + extensions)
         let signature = try key.signature(for: Data(body)).derRepresentation
         let whole = Self.sequence(body + algorithm + Self.tagged(0x03, [0] + Array(signature)))

@@ -15,7 +15,6 @@ package final class StackLock: Sendable {
         descriptor = open(Self.path(in: runDirectory), O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw StackFailure("\(runDirectory) cannot be written: \(String(cString: strerror(errno))).") }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            close(descriptor)
             let holder = Self.holder(in: runDirectory).map { " (process \($0))" } ?? ""
             throw StackFailure("Trionex runs already from this folder\(holder). Stop it with make stop.")
         }

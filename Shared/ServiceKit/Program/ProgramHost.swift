@@ -40,12 +40,16 @@ package final class ProgramHost: Sendable {
     private struct Settings<P: Program> {
         let common: CommonSettings
         let own: P.Settings
-        let adminPort: Int?
+        let admin: (host: String, port: Int)?
         init(_ program: P.Type, _ reader: inout SettingsReader) {
             common = CommonSettings(&reader, service: P.name, port: P.port, usesDatabase: P.usesDatabase)
-            adminPort =
+            admin =
                 P.hasAdminListener
-                ? reader.integer("ADMIN_PORT", default: 9080, in: 0...65535, "Port of health, readiness and metrics") : nil
+                ? (
+                    // Nobody signs in there: it is not opened together with the public door.
+                    host: reader.text("ADMIN_HOST", default: "127.0.0.1", "Where to listen for health, metrics and operators"),
+                    port: reader.integer("ADMIN_PORT", default: 9080, in: 0...65535, "Port of health, readiness, metrics and operators")
+                ) : nil
             own = P.Settings(&reader)
         }
     }
@@ -114,12 +118,12 @@ package final class ProgramHost: Sendable {
         ).router()
         let document = try JSON.encode(OpenAPI.document(title: "Trionex \(P.name)", summary: P.summary, endpoints: endpoints))
         let operations = Operations(service: P.name, checks: checks, metrics: metrics, document: document)
-        if let adminPort = read.adminPort {
-            let admin = Router(context: EndpointContext.self)
-            operations.add(to: admin)
-            assembly.adminPages?(admin)
+        if let admin = read.admin {
+            let pages = Router(context: EndpointContext.self)
+            operations.add(to: pages)
+            assembly.adminPages?(pages)
             services += HTTPServer.services(
-                admin, host: common.http.host, port: adminPort, settings: common.http, logger: log, onRunning: { _ in })
+                pages, host: admin.host, port: admin.port, settings: common.http, logger: log, onRunning: { _ in })
         } else {
             operations.add(to: router)
         }
@@ -127,7 +131,8 @@ package final class ProgramHost: Sendable {
         if let server = assembly.server {
             services.append(server { bound.set($0) })
         } else {
-            services += HTTPServer.services(router, host: common.http.host, port: common.http.port, settings: common.http, logger: log) { port in
+            services += HTTPServer.services(router, host: common.http.host, port: common.http.port, settings: common.http, logger: log) {
+                port in
                 bound.set(port)
             }
         }
