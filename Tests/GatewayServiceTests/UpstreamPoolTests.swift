@@ -106,7 +106,9 @@ struct UpstreamPoolTests {
               content: { connections: 3, concurrency: { floor: 2, initial: 2, ceiling: 2 }, queue: { capacity: 0, retryAfter: 7s } }
             """
         try Data(text.utf8).write(to: URL(fileURLWithPath: file))
-        try await FaultTown.with(["TRIONEX_GATEWAY_FILE": file, "TRIONEX_GATEWAY_LOOPS": "1"]) { town in
+        // Tunnels in which nothing moves must not end by themselves meanwhile.
+        let settings = ["TRIONEX_GATEWAY_FILE": file, "TRIONEX_GATEWAY_LOOPS": "1", "TRIONEX_UPSTREAM_IDLE_MILLISECONDS": "120000"]
+        try await FaultTown.with(settings) { town in
             var tunnels: [RawSocket] = []
             for _ in 0..<3 {
                 let socket = try RawSocket(port: town.town.port)

@@ -30,6 +30,9 @@ package enum DemoOrganization {
         let password: String
     }
     private struct Tokens: Decodable { let accessToken: String }
+    /// The password is right, and a second factor is asked for.
+    private struct AsksForMore: Error {}
+    private struct Challenge: Decodable { let mfaRequired: Bool }
 
     /// Registers it, or signs in when it is there already. Returns an access token.
     ///
@@ -43,7 +46,12 @@ package enum DemoOrganization {
     package static func prepareOperator(_ gateway: String, mail: String) async throws {
         let registration = Registration(
             email: operatorEmail, password: operatorPassword, firstName: "Operator", organization: .init(name: "Operations"))
-        _ = try await token(from: gateway, registration)
+        do {
+            _ = try await token(from: gateway, registration)
+        } catch is AsksForMore {
+            // An operator with a second factor has proven the address long ago.
+            return
+        }
         let sink = GatewayClient(base: mail), platform = GatewayClient(base: gateway)
         for _ in 0..<tries {
             let mails = try await sink.get("/messages?to=\(operatorEmail)").json.array
@@ -71,9 +79,16 @@ package enum DemoOrganization {
             if answer.status < 500 { break }
             try await Task.sleep(for: pause)
         }
-        guard (200..<300).contains(answer.status),
-            let tokens = try? JSONDecoder().decode(Tokens.self, from: Data(answer.body.readableBytesView))
-        else {
+        let body = Data(answer.body.readableBytesView)
+        if answer.status == 200, let challenge = try? JSONDecoder().decode(Challenge.self, from: body), challenge.mfaRequired {
+            throw AsksForMore()
+        }
+        if answer.status == 429 {
+            throw StackFailure(
+                "\(registration.organization.name) is there (\(registration.email), \(registration.password)), but its sign-ins are used up for some minutes: each start is one."
+            )
+        }
+        guard (200..<300).contains(answer.status), let tokens = try? JSONDecoder().decode(Tokens.self, from: body) else {
             throw StackFailure(
                 "The organization \(registration.organization.name) could not be made: the gateway answered \(answer.status) \(String(buffer: answer.body))."
             )
