@@ -27,7 +27,7 @@ HEADERS = {"authorization": f"Bearer {person.token}"}
 
 
 def article(title):
-    return json.dumps({"title": title, "body": "loom " * 1_000}).encode()
+    return json.dumps({"title": title, "content": "loom " * 1_000}).encode()
 
 
 def pieces(body):
@@ -40,7 +40,7 @@ with requests.Session() as session:
     session.headers.update(HEADERS)
     for _ in range(20):
         answer = session.get(BASE + ME, timeout=TIMEOUT)
-        check("requests: a kept connection answers again", answer.status_code == 200 and answer.json()["id"] == person.id, answer.text)
+        check("requests: a kept connection answers again", answer.status_code == 200 and answer.json()["user"]["id"] == person.id, answer.text)
     answer = session.head(BASE + ME, timeout=TIMEOUT)
     check("requests: HEAD has the length of GET and no body", answer.status_code == 200 and answer.content == b"", answer.headers)
     answer = session.post(
@@ -74,7 +74,7 @@ async def together():
     async with aiohttp.ClientSession(BASE, headers=HEADERS) as session:
         async def ask():
             async with session.get(ME) as answer:
-                return answer.status, (await answer.json())["id"]
+                return answer.status, (await answer.json())["user"]["id"]
         answers = await asyncio.gather(*(ask() for _ in range(100)))
         check("aiohttp: a hundred requests at once", all(answer == (200, person.id) for answer in answers))
 
