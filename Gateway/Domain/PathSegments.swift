@@ -1,6 +1,7 @@
 /// The segments of a path, found and hashed in one pass over its bytes.
 ///
-/// The rules are those of `RequestPath`: what two programs could read differently is refused.
+/// What two programs could read differently is refused, not repaired: empty and dot segments, encoded slashes, dots and control
+/// characters, backslashes, double encoding (OWASP ASVS 5.1.3; the classic ways around a prefix rule).
 struct PathSegment {
     var start: Int32
     var length: Int32
@@ -20,11 +21,13 @@ enum PathScan: Equatable {
 }
 
 enum PathSegments {
+    static let maximumBytes = 4_096
+
     /// Finds all segments, and keeps the first ones, as many as there is room for. `isDecoded`: the bytes were held against the rules for
     /// single bytes before.
     static func scan(_ path: UnsafeRawBufferPointer, isDecoded: Bool, into segments: UnsafeMutableBufferPointer<PathSegment>) -> PathScan {
         let end = path.count
-        guard end > 0, end <= RequestPath.maximumBytes, path[0] == UInt8(ascii: "/") else { return .malformed }
+        guard end > 0, end <= maximumBytes, path[0] == UInt8(ascii: "/") else { return .malformed }
         var count = 0, start = 1, index = 1
         var hash = PathSegment.hashSeed
         while true {
@@ -50,7 +53,7 @@ enum PathSegments {
     /// Decodes what is percent-encoded; nil where something is encoded that never has to be, or badly.
     /// `output` has room for as many bytes as the path has.
     static func decode(_ path: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Int? {
-        guard path.count <= RequestPath.maximumBytes else { return nil }
+        guard path.count <= maximumBytes else { return nil }
         var written = 0, index = 0
         while index < path.count {
             let byte = path[index]

@@ -38,8 +38,6 @@ struct RoutingTable: Sendable {
     }
 
     /// Prefixes match whole segments: `/api/v1/authority` is not auth's.
-    func service(for path: RequestPath) -> ServiceName? { service(for: path.segments) }
-
     func service(for segments: [String]) -> ServiceName? {
         routes.first { segments.starts(with: $0.prefix) }?.service
     }

@@ -56,7 +56,6 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Dra
     // The answer.
     var isHeadPending = false
     var isChunkedAnswer = false
-    var hasAnswerEnded = true
 
     var deadline = UInt64.max
     var timedIndex = -1
@@ -260,7 +259,6 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Dra
         owesContinue = head.expectsContinue && !hasBodyEnded
         needsMore = false
         discarded = 0
-        hasAnswerEnded = false
         isHeadPending = false
         let exchange = loop.exchange(for: self)
         self.exchange = exchange
@@ -352,7 +350,6 @@ final class ClientConnection: ChannelInboundHandler, ChannelOutboundHandler, Dra
         state = .exchange
         hasBodyEnded = true
         closesAfter = true
-        hasAnswerEnded = false
         let exchange = loop.exchange(for: self)
         self.exchange = exchange
         exchange.refuse(unread: failure)

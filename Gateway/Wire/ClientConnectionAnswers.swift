@@ -75,7 +75,6 @@ extension ClientConnection: ClientSide {
             isHeadPending = true
         }
         writePendingHead()
-        hasAnswerEnded = true
         exchange = nil
         // After this the connection may be gone.
         context?.flush()

@@ -37,14 +37,14 @@ final class NegotiatedProtocol: ChannelInboundHandler, RemovableChannelHandler {
 }
 
 /// Tells HTTP/2 without TLS from HTTP/1.1 by the first bytes of its preface, adds the handler, and goes.
-final class PrefaceHandler: ChannelInboundHandler, RemovableChannelHandler {
+final class PrefaceHandler: FirstBytesHandler {
     typealias InboundIn = ByteBuffer
 
     /// No method of HTTP/1.1 is `PRI`, and none will be (RFC 9113, section 11.6).
     private static let preface = Array("PRI ".utf8)
 
     private var held = ByteBuffer()
-    private var isDone = false
+    private(set) var isDone = false
     private let proceed: (_ isHTTP2: Bool) throws -> Void
 
     init(proceed: @escaping (_ isHTTP2: Bool) throws -> Void) { self.proceed = proceed }
@@ -65,13 +65,22 @@ final class PrefaceHandler: ChannelInboundHandler, RemovableChannelHandler {
         held = ByteBuffer()
         context.fireChannelRead(NIOAny(all))
     }
+}
 
+/// Looks at the first bytes of a connection, and goes once it has seen enough.
+protocol FirstBytesHandler: ChannelInboundHandler, RemovableChannelHandler {
+    /// Whether it has seen enough.
+    var isDone: Bool { get }
+}
+
+extension FirstBytesHandler {
     func channelReadComplete(context: ChannelHandlerContext) {
         context.fireChannelReadComplete()
         if isDone { context.pipeline.syncOperations.removeHandler(context: context, promise: nil) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // Nobody is behind us who could care that the client will say no more.
         if !isDone, case ChannelEvent.inputClosed = event { return context.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
     }

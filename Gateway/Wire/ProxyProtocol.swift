@@ -150,11 +150,11 @@ enum ProxyProtocol {
 }
 
 /// Stands at the front of a connection until its PROXY header was read, then goes.
-final class ProxyProtocolHandler: ChannelInboundHandler, RemovableChannelHandler {
+final class ProxyProtocolHandler: FirstBytesHandler {
     typealias InboundIn = ByteBuffer
 
     private var held = ByteBuffer()
-    private var isDone = false
+    private(set) var isDone = false
     private let refused: () -> Void
     private let proceed: (ProxyHeader) throws -> Void
 
@@ -183,21 +183,6 @@ final class ProxyProtocolHandler: ChannelInboundHandler, RemovableChannelHandler
             held = ByteBuffer()
             if rest.readableBytes > 0 { context.fireChannelRead(NIOAny(rest)) }
         }
-    }
-
-    func channelReadComplete(context: ChannelHandlerContext) {
-        context.fireChannelReadComplete()
-        if isDone { context.pipeline.syncOperations.removeHandler(context: context, promise: nil) }
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // Nobody is behind us who could care that the client will say no more.
-        if !isDone, case ChannelEvent.inputClosed = event { return context.close(promise: nil) }
-        context.fireUserInboundEventTriggered(event)
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if isDone { context.fireErrorCaught(error) } else { context.close(promise: nil) }
     }
 
     private func refuse(_ context: ChannelHandlerContext) {

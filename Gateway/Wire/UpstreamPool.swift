@@ -24,8 +24,6 @@ final class UpstreamPool {
         deadlines = pools.deadlines
     }
 
-    var idleCount: Int { idle.count }
-
     func head() -> ResponseHead { pools.responseHead() }
     func giveBack(_ head: ResponseHead) { pools.giveBack(head) }
 

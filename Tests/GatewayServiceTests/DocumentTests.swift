@@ -42,15 +42,24 @@ struct DocumentTests {
     func operations() throws {
         let open: JSONValue = .object(["security": .array([])])
         let closed: JSONValue = .object(["security": .array([.object(["bearer": .array([])])])])
-        let index = OperationIndex(
-            document: .object(["paths": .object(["/a/{id}": .object(["get": closed, "post": closed]), "/a/open": .object(["get": open])])]))
-        #expect(index.operation(method: "GET", path: try RequestPath("/a/open"))?.isPublic == true)
-        #expect(index.operation(method: "HEAD", path: try RequestPath("/a/open"))?.isPublic == true)
-        #expect(index.operation(method: "GET", path: try RequestPath("/a/7"))?.label == "GET /a/{id}")
-        #expect(index.operation(method: "GET", path: try RequestPath("/a/7"))?.isPublic == false)
-        #expect(index.operation(method: "POST", path: try RequestPath("/a/open"))?.isPublic == false)
-        #expect(index.operation(method: "PUT", path: try RequestPath("/a/7")) == nil)
-        #expect(index.operation(method: "GET", path: try RequestPath("/a")) == nil)
+        let operations = OperationIndex.operations(
+            .object(["paths": .object(["/a/{id}": .object(["get": closed, "post": closed]), "/a/open": .object(["get": open])])]))
+        let table = RouteTable(
+            operations.enumerated().map { id, operation in
+                RouteTable.Entry(
+                    method: RouteMethod(name: operation.method), parts: RoutePattern.template(operation.template), isOpen: false,
+                    route: Route(id: id, label: operation.label, service: .content, isPublic: operation.isPublic))
+            })
+        func find(_ method: String, _ path: String) -> Route? {
+            if case .route(let route) = table.match(method, path) { route } else { nil }
+        }
+        #expect(find("GET", "/a/open")?.isPublic == true)
+        #expect(find("HEAD", "/a/open")?.isPublic == true)
+        #expect(find("GET", "/a/7")?.label == "GET /a/{id}")
+        #expect(find("GET", "/a/7")?.isPublic == false)
+        #expect(find("POST", "/a/open")?.isPublic == false)
+        #expect(find("PUT", "/a/7") == nil)
+        #expect(find("GET", "/a") == nil)
     }
 }
 

@@ -115,23 +115,11 @@ func eventually(_ what: Comment, _ condition: () async throws -> Bool) async thr
 
 /// A TCP connection of a client that mends nothing.
 final class RawConnection {
-    struct Refused: Error {}
-    private let descriptor: Int32
+    typealias Refused = RawSocket.Refused
+    private let socket: RawSocket
+    private var descriptor: Int32 { socket.descriptor }
 
-    init(port: Int) throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr.s_addr = inet_addr("127.0.0.1")
-        let connected = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
-        }
-        guard connected == 0 else { throw Refused() }
-        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
-    }
-
-    deinit { close(descriptor) }
+    init(port: Int) throws { socket = try RawSocket(port: port) }
 
     func send(_ text: String) { _ = text.withCString { Glibc.send(descriptor, $0, strlen($0), Int32(MSG_NOSIGNAL)) } }
 

@@ -1,11 +1,14 @@
+import Contracts
 import Foundation
 
-/// The path of a request, taken apart once it is known to mean one thing only.
+@testable import GatewayService
+
+/// What `PathSegments` does on bytes, the slow and plain way: the table is held against it.
 ///
 /// What two programs could read differently is refused, not repaired: empty and dot segments, encoded slashes, dots and
 /// control characters, backslashes, double encoding (OWASP ASVS 5.1.3; the classic ways around a prefix rule).
 struct RequestPath: Equatable {
-    static let maximumBytes = 4_096
+    static let maximumBytes = PathSegments.maximumBytes
 
     /// Decoded, without empty ones: a slash at the end adds nothing.
     let segments: [String]
@@ -50,4 +53,8 @@ struct RequestPath: Equatable {
         default: nil
         }
     }
+}
+
+extension RoutingTable {
+    func service(for path: RequestPath) -> ServiceName? { service(for: path.segments) }
 }
