@@ -141,8 +141,9 @@ final class Listener: Sendable {
         }
         return channel.eventLoop.makeCompletedFuture {
             loop.admit(channel, ticks: settings.edge.openingSeconds)
-            channel.closeFuture.whenComplete { [counters] _ in
-                loop.left(channel)
+            // The only one, as each costs memory for as long as the connection stands.
+            channel.closeFuture.whenComplete { [self] _ in
+                if let subject = loop.left(channel) { crowds.leave(subject) }
                 counters.open.subtract(1, ordering: .relaxed)
             }
             let peer = channel.remoteAddress?.ipAddress
@@ -167,12 +168,13 @@ final class Listener: Sendable {
     private func begin(
         _ channel: any Channel, _ loop: LoopConnections, _ peer: String?, wasEncrypted: Bool, isTLS: Bool
     ) throws {
-        guard hasRoom(channel, for: peer) else {
+        guard hasRoom(channel, loop, for: peer) else {
             counters.crowded.add(1, ordering: .relaxed)
             return channel.close(promise: nil)
         }
         let pipeline = channel.pipeline.syncOperations
         if isTLS, let certificates {
+            try TLSReadBuffers.apply(to: channel)
             try pipeline.addHandler(NIOSSLServerHandler(context: certificates.context))
             try pipeline.addHandler(
                 NegotiatedProtocol(
@@ -187,11 +189,12 @@ final class Listener: Sendable {
     }
 
     /// Counts the connection until it ends. A trusted proxy brings the connections of many; each of them is told apart by its requests.
-    private func hasRoom(_ channel: any Channel, for peer: String?) -> Bool {
+    private func hasRoom(_ channel: any Channel, _ loop: LoopConnections, for peer: String?) -> Bool {
         guard let address = peer.flatMap({ NetworkAddress($0) }), !isTrusted(address) else { return true }
         let subject = address.limitSubject
         guard crowds.enter(subject) else { return false }
-        channel.closeFuture.whenComplete { [crowds] _ in crowds.leave(subject) }
+        // It may have ended while its PROXY header was read.
+        if !loop.counted(channel, as: subject) { crowds.leave(subject) }
         return true
     }
 

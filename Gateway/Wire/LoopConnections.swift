@@ -19,6 +19,8 @@ final class LoopConnections: @unchecked Sendable {
     /// Those whose protocol is not known yet.
     private var opening: [ObjectIdentifier: Opening] = [:]
     private var channels: [ObjectIdentifier: any Channel] = [:]
+    /// Whom a connection was counted for (`AddressCrowds`).
+    private var subjects: [ObjectIdentifier: String] = [:]
     private var connections: [ObjectIdentifier: any Drainable] = [:]
     /// Of these, those that count ticks.
     private var ticking: [ObjectIdentifier: HTTP2Connection] = [:]
@@ -79,12 +81,22 @@ final class LoopConnections: @unchecked Sendable {
         if isDraining { connection.drain() }
     }
 
-    func left(_ channel: any Channel) {
+    /// False when the connection is not there any more.
+    func counted(_ channel: any Channel, as subject: String) -> Bool {
+        let id = ObjectIdentifier(channel)
+        guard channels[id] != nil else { return false }
+        subjects[id] = subject
+        return true
+    }
+
+    /// Gives whom the connection was counted for.
+    func left(_ channel: any Channel) -> String? {
         let id = ObjectIdentifier(channel)
         opening[id] = nil
         channels[id] = nil
         connections[id] = nil
         ticking[id] = nil
+        return subjects.removeValue(forKey: id)
     }
 
     private func tick() {

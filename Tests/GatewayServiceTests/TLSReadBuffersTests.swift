@@ -1,0 +1,44 @@
+import NIOCore
+import Testing
+
+@testable import GatewayService
+
+@Suite("Buffers of connections with TLS")
+struct TLSReadBuffersTests {
+    @Test("the first is a token, since the channel keeps it")
+    func first() {
+        var buffers = TLSReadBuffers()
+        #expect(buffers.buffer(allocator: ByteBufferAllocator()).capacity < 16)
+        let mayBeKept = !buffers.record(actualReadBytes: 4)
+        #expect(!mayBeKept)
+        #expect(buffers.buffer(allocator: ByteBufferAllocator()).capacity == 2_048)
+    }
+
+    @Test("no more is kept by a channel that reads over and over")
+    func kept() {
+        var pool = NIOPooledRecvBufferAllocator(capacity: 1, recvAllocator: TLSReadBuffers())
+        for _ in 0..<3 {
+            let (_, count) = pool.buffer(allocator: ByteBufferAllocator()) { buffer in
+                buffer.writeRepeatingByte(1, count: buffer.writableBytes)
+            }
+            pool.record(actualReadBytes: count)
+        }
+        #expect(pool.count == 1)
+        // The one that is kept is the first; a read of the size that has been reached gets one of its own.
+        let (buffer, _) = pool.buffer(allocator: ByteBufferAllocator()) { $0.writableBytes }
+        #expect(buffer.capacity >= 4_096)
+    }
+
+    @Test("they grow with what comes, and shrink after it, within bounds")
+    func sizes() {
+        var buffers = TLSReadBuffers()
+        func capacity() -> Int { buffers.buffer(allocator: ByteBufferAllocator()).capacity }
+        _ = buffers.record(actualReadBytes: 4)
+        for _ in 0..<10 { _ = buffers.record(actualReadBytes: capacity()) }
+        #expect(capacity() == 65_536)
+        _ = buffers.record(actualReadBytes: 100)
+        #expect(capacity() == 65_536)
+        for _ in 0..<40 { _ = buffers.record(actualReadBytes: 100) }
+        #expect(capacity() == 2_048)
+    }
+}
