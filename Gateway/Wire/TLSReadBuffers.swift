@@ -14,10 +14,11 @@ struct TLSReadBuffers: RecvByteBufferAllocator {
     private var size: Int32 = 0
     private var isScarcelyUsed = false
 
-    /// With what goes with it: a channel that read several times in a row would keep as many buffers.
+    /// With what goes with it: a channel that read several times in a row would keep as many buffers. Called before TLS takes its own.
     static func apply(to channel: any Channel) throws {
         try channel.syncOptions?.setOption(.recvAllocator, value: TLSReadBuffers())
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
+        try channel.syncOptions?.setOption(.allocator, value: .pageAligned)
     }
 
     func buffer(allocator: ByteBufferAllocator) -> ByteBuffer {

@@ -41,4 +41,19 @@ struct TLSReadBuffersTests {
         for _ in 0..<40 { _ = buffers.record(actualReadBytes: 100) }
         #expect(capacity() == 2_048)
     }
+
+    @Test("large ones begin with a page, keep what is in them when they grow, and small ones are as usual")
+    func aligned() {
+        let allocator = ByteBufferAllocator.pageAligned
+        var large = allocator.buffer(capacity: 16_384)
+        let address = large.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) }
+        #expect(address % 4_096 == 0)
+        large.writeRepeatingByte(7, count: 16_384)
+        large.writeRepeatingByte(8, count: 100_000)
+        #expect(large.readBytes(length: 16_384)?.allSatisfy { $0 == 7 } == true)
+        #expect(large.readableBytesView.allSatisfy { $0 == 8 })
+        var small = allocator.buffer(capacity: 100)
+        small.writeString("small")
+        #expect(small.getString(at: 0, length: 5) == "small")
+    }
 }

@@ -5,6 +5,7 @@ import NIOPosix
 import NIOSSL
 import NIOTLS
 import Synchronization
+import TestKit
 import Testing
 
 @testable import GatewayService
