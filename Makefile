@@ -12,7 +12,7 @@ WIDTH ?= 8
 BIN := .build/$(CONFIGURATION)
 SOURCES := Package.swift Gateway Services Shared Tests
 
-.PHONY: help run bench bench-gateway stop status demo rotate-keys logs test lint lint-format lint-imports lint-docs lint-alerts format docs service clean packages programs conformance
+.PHONY: help run drill bench bench-gateway bench-relevance bench-search stop status demo rotate-keys logs test lint lint-format lint-imports lint-docs lint-alerts format docs service clean packages programs conformance
 
 help: ## List these commands
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -29,7 +29,8 @@ status: ## Say what runs and how much memory it has
 demo: packages programs ## Play the journey through all services (AGAIN=1 looks whether the last one's things are still there)
 	@exec $(BIN)/trionex-dev with -- trionex-demo --gateway {gateway} --mail {mail} $(if $(AGAIN),--again) $(ARGS)
 
-bench: packages ## Measure the stated figures, in a release build, each beside its peer (ARGS=--part=identity)
+# All parts take about half an hour. The page has what was measured last in a release build, part by part.
+bench: packages ## Measure the stated figures, in a release build (ARGS=--part=growth, ARGS=--publish writes Services/BENCHMARKS.md)
 	@Shared/DevStack/install-packages.sh wrk argon2 openssl
 	swift build --configuration release
 	@TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE=10000000 TRIONEX_LIMIT_ADDRESS_PER_MINUTE=10000000 TRIONEX_LIMIT_SIGN_IN=1000000 TRIONEX_LIMIT_CREDENTIALS_PER_MINUTE=10000000 .build/release/trionex-dev with -- trionex-bench \
@@ -39,6 +40,14 @@ bench-gateway: packages ## Measure the gateway beside nginx, HAProxy and Envoy o
 	@Shared/DevStack/install-packages.sh nginx haproxy wrk nghttp2-client openssl python3 python3-venv gcc libc6-dev
 	swift build --configuration release --product gateway
 	@python3 Gateway/Bench/bench.py $(ARGS)
+
+bench-relevance: packages ## Measure how good search results are, beside plain PostgreSQL full text, on a public-domain text
+	@mkdir -p .run && python3 Services/Search/Bench/judged.py .run/judged.json
+	@TRIONEX_ONLY=SearchService TRIONEX_JUDGED=$(CURDIR)/.run/judged.json swift test --filter SearchServiceTests.RelevanceTests 2>&1 | grep -E "^\||error|issue|Test run"
+
+bench-search: packages ## Measure searches among many documents, idle and beside indexing (DOCUMENTS=1000000 SECONDS=60)
+	@TRIONEX_ONLY=SearchService TRIONEX_SEARCH_LOAD=$(or $(DOCUMENTS),100000) TRIONEX_SEARCH_SECONDS=$(or $(SECONDS),20) \
+		swift test -c release -Xswiftc -enable-testing --filter SearchServiceTests.LoadTests 2>&1 | grep -E "^\||^Indexed|error|issue|Test run"
 
 # The running auth notices the new key by itself. Elsewhere: kubectl exec deploy/auth -- auth rotate-keys
 rotate-keys: ## Make a new signing key for the running stack; it signs when everybody can know it (ARGS=--compromised)
@@ -66,6 +75,13 @@ test: packages ## Run all tests, with servers of their own (ONLY='Content Search
 	fi; \
 	echo 'trionex: every test passed.'
 
+# Without NAME it lists them. The ledger at the end must balance, or it ends with 1.
+drill: packages ## Break the event backbone under load, ending in a ledger (NAME=kill-consumer, NAME=all, ARGS='--rate=2000 --kills=50')
+	swift build --configuration $(CONFIGURATION) --product trionex-broker
+	swift build --configuration $(CONFIGURATION) --product trionex-events
+	swift build --configuration $(CONFIGURATION) --product trionex-drill
+	@exec $(BIN)/trionex-drill $(if $(NAME),run $(filter-out all,$(NAME)) $(ARGS),list)
+
 conformance: packages programs ## Clients of other makers against the whole platform (ONLY='oidc_authlib …' for some)
 	@Shared/DevStack/install-packages.sh python3-venv chromium
 	@CONFIGURATION=$(CONFIGURATION) Tests/Conformance/run $(ONLY)
@@ -75,8 +91,9 @@ lint: lint-format lint-docs lint-imports lint-alerts ## Check format, documents,
 lint-format: ## Check the format of all sources
 	swift format lint --strict --recursive --parallel $(SOURCES)
 
-lint-docs: packages programs ## Check that the documents are what the code declares
+lint-docs: packages programs ## Check that the documents are what the code declares, and that no event breaks its contract
 	$(BIN)/trionex-docs --check
+	$(BIN)/trionex-events contracts check
 
 # An import of a sibling that the manifest does not allow would otherwise fail only at link.
 lint-imports: packages ## Check that no room imports what the manifest does not allow

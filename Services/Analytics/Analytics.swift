@@ -8,21 +8,29 @@ package enum Analytics: Program {
     package static let summary = "Collects events and page views and answers with figures over time."
 
     package static func assemble(_ settings: AnalyticsSettings, _ house: Foundations) throws -> Assembly {
-        Assembly(
+        let database = house.database
+        let collector = Collector(database: database, announces: settings.announces)
+        let senders = SenderReader(
+            privacy: settings.privacy, bots: settings.bots, locations: settings.locations, visitors: Visitors(database: database))
+        let answers = Answers(database: database, exactness: Exactness(rows: settings.exactRows))
+        let realtime = RealtimeHub(database: database, now: house.now, logger: house.logger)
+        return Assembly(
             endpoints: [
-                CollectionRoutes(database: house.database, keepsNetworks: settings.keepsNetworks).endpoints,
-                OverviewRoutes(database: house.database).endpoints,
+                CollectionRoutes(collector: collector, senders: senders).endpoints,
+                BeaconRoutes(collector: collector, senders: senders, keys: house.apiKeys, verifier: house.verifier).endpoints,
+                ObjectionRoutes(database: database).endpoints,
+                ExportRoutes(database: database).endpoints,
+                AnswerRoutes(answers: answers, realtime: realtime).endpoints,
             ],
             consumers: [
-                Consumption(
-                    "facts",
-                    CountFact(.registration) { (event: UserRegistered) in event.userID },
-                    CountFact(.signIn) { (event: UserLoggedIn) in event.userID },
-                    CountFact(.publication) { (event: ArticlePublished) in event.authorID },
-                    CountFact(.upload) { (event: FileUploaded) in event.uploadedBy },
-                    CountFact(.answer) { (event: MessageAnswered) in event.userID },
-                    CountFact(.rating) { (_: FeedbackGiven) in nil },
-                    CountFact(.notification) { (event: NotificationDelivered) in event.userID })
+                PlatformFacts.consumption,
+                Consumption("organizations", FollowNewOrganization(), FollowPlan(), FollowDeletion(), FollowReactivation()),
+                Consumption("people", ForgetPerson(), WelcomePerson(), WelcomeMember()),
+            ],
+            workers: [
+                RollupWorker(database: database, logger: house.logger),
+                realtime,
+                Upkeep(database: database, retention: settings.retention, now: house.now, logger: house.logger),
             ])
     }
 }

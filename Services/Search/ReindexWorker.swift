@@ -40,6 +40,7 @@ final class ReindexWorker: Service {
     private func workOff() async {
         do {
             while !Task.isCancelled, try await step() {}
+            try await emptyHidden()
         } catch {
             guard !Task.isCancelled else { return }
             logger.warning("reindexing was interrupted", metadata: ["reason": "\(error)"])
@@ -55,7 +56,7 @@ final class ReindexWorker: Service {
         for tenant in tenants {
             let done = try await database.transaction(as: .service(.search, for: tenant)) { tx in
                 let runs = ReindexStore(tx)
-                guard var run = try runs.lock() else { return false }
+                guard var run = try runs.lock(.texts) else { return false }
                 run.advance(over: try DocumentStore(tx).derive(after: run.position, limit: ReindexRun.batch), at: tx.now)
                 try runs.save(run)
                 return true
@@ -63,5 +64,26 @@ final class ReindexWorker: Service {
             worked = worked || done
         }
         return worked
+    }
+
+    /// Forgets the texts that the ends of rebuilds hid, when their time is over.
+    private func emptyHidden() async throws {
+        let (tenants, now) = try await database.platform(PlatformWork("hidden documents to empty")) { tx in
+            (try tx.query(ReindexStore.tenantsToEmpty(at: tx.now, limit: Self.tenantsInTurn)), tx.now)
+        }
+        for tenant in tenants { try await Self.emptyHidden(of: tenant, at: now, in: database) }
+    }
+
+    /// One organization's, a batch in one transaction.
+    static func emptyHidden(of tenant: TenantID, at now: Date, in database: Database) async throws {
+        let end = now.addingTimeInterval(-(ReindexRun.keepsHidden / .seconds(1)))
+        var isDone = false
+        while !isDone, !Task.isCancelled {
+            isDone = try await database.transaction(as: .service(.search, for: tenant)) { tx in
+                guard try DocumentStore(tx).emptyHidden(until: end, limit: ReindexRun.batch) < ReindexRun.batch else { return false }
+                try ReindexStore(tx).markEmptied(until: end)
+                return true
+            }
+        }
     }
 }

@@ -1,23 +1,30 @@
 package import Contracts
+import Messaging
 package import ServiceKit
 
-/// The composition root: clients in, endpoints, the consumer and the reindexing out.
+/// The composition root: clients in, endpoints, the consumer and the workers out.
 package enum Search: Program {
     package static let name = ServiceName.search
     package static let port = 8088
-    package static let summary = "Full-text search over what is published, fed by events."
+    package static let summary = "Full-text search over articles, files and people, fed by events."
+
+    private static let consumer = "index"
 
     package static func assemble(_ settings: NoSettings, _ house: Foundations) throws -> Assembly {
         let reindexing = ReindexWorker(database: house.database, logger: house.logger)
         return Assembly(
             endpoints: [
-                SearchRoutes(database: house.database).endpoints,
-                ReindexRoutes(database: house.database, worker: reindexing).endpoints,
+                SearchRoutes(index: SearchIndex(database: house.database)).endpoints,
+                SettingsRoutes(database: house.database).endpoints,
+                ReindexRoutes(database: house.database, worker: reindexing, group: EventConsumer.group(service: name, consumer: consumer))
+                    .endpoints,
             ],
             consumers: [
                 Consumption(
-                    "index", IndexPublishedArticle(), IndexUpdatedArticle(), HideUnpublishedArticle(), HideDeletedArticle())
+                    consumer, IndexPublishedArticle(), IndexUpdatedArticle(), HideUnpublishedArticle(), HideDeletedArticle(),
+                    IndexUploadedFile(), HideDeletedFile(), IndexCreatedPerson(), IndexUpdatedPerson(), HideRemovedMember(),
+                    HideDeletedPerson())
             ],
-            workers: [reindexing])
+            workers: [reindexing, StatisticsWorker(database: house.database, logger: house.logger)])
     }
 }

@@ -21,13 +21,13 @@ final class ConsumerLoop: Sendable {
     private let logger: Logger
 
     init(
-        settings: [(String, String)], group: String, topics: [String], state: ConsumerState, logger: Logger
+        settings: [(String, String)], security: KafkaSecurity, group: String, topics: [String], state: ConsumerState, logger: Logger
     ) throws(KafkaFailure) {
         self.state = state
         self.group = group
         self.logger = logger
         let conf = try KafkaConfiguration.make(settings)
-        observer = KafkaObserver(logger: logger, assignments: state)
+        observer = KafkaObserver(security, logger: logger, assignments: state)
         observer.attach(to: conf)
         rd_kafka_conf_set_rebalance_cb(conf) { client, error, partitions, _ in
             guard let client, let partitions, let state = KafkaObserver.of(client)?.assignments else { return }
@@ -38,6 +38,7 @@ final class ConsumerLoop: Sendable {
             KafkaObserver.of(client)?.error(error, "offsets are not committed")
         }
         handle = try KafkaHandle(RD_KAFKA_CONSUMER, conf)
+        observer.serveTokens(of: handle)
         rd_kafka_poll_set_consumer(handle.pointer)
         let error = withPartitionList(topics.map { (TopicPartition($0, RD_KAFKA_PARTITION_UA), 0) }) {
             rd_kafka_subscribe(handle.pointer, $0)

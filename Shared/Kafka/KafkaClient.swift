@@ -26,9 +26,12 @@ final class KafkaObserver: Sendable {
     let logger: Logger
     /// Of a consumer: what its callbacks change.
     let assignments: ConsumerState?
+    /// Where tokens come from, when the library asks for them.
+    let tokenPath: String?
     private let said = Mutex<[String: ContinuousClock.Instant]>([:])
 
-    init(logger: Logger, assignments: ConsumerState? = nil) {
+    init(_ security: KafkaSecurity, logger: Logger, assignments: ConsumerState? = nil) {
+        tokenPath = security.asksForTokens ? security.tokenPath : nil
         self.logger = logger
         self.assignments = assignments
     }
@@ -45,6 +48,19 @@ final class KafkaObserver: Sendable {
             guard let client, let observer = KafkaObserver.of(client) else { return }
             observer.error(rd_kafka_resp_err_t(error), reason.map { String(cString: $0) } ?? "")
         }
+        guard tokenPath != nil else { return }
+        rd_kafka_conf_enable_sasl_queue(conf, 1)
+        rd_kafka_conf_set_oauthbearer_token_refresh_cb(conf) { client, _, _ in
+            guard let client, let path = KafkaObserver.of(client)?.tokenPath else { return }
+            KafkaToken.refresh(client, from: path)
+        }
+    }
+
+    /// Has the library ask for tokens on a thread of its own: a client that waits for an answer polls nothing.
+    func serveTokens(of client: KafkaHandle) {
+        guard tokenPath != nil, let error = rd_kafka_sasl_background_callbacks_enable(client.pointer) else { return }
+        logger.error("kafka tokens", metadata: ["reason": "\(String(cString: rd_kafka_error_string(error)))"])
+        rd_kafka_error_destroy(error)
     }
 
     static func of(_ client: OpaquePointer) -> KafkaObserver? {

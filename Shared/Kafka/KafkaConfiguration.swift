@@ -34,7 +34,24 @@ package struct KafkaConfiguration: Sendable {
         let conf = rd_kafka_conf_new()
         defer { rd_kafka_conf_destroy(conf) }
         for (name, value) in clientSettings { problems += Self.set(conf, name, value).map { [$0] } ?? [] }
-        return problems
+        return problems + Self.overruled(extra)
+    }
+
+    /// Settings that would break a promise of the platform: records of a key in their order, and confirmed by all replicas in sync; offsets
+    /// committed by the program alone.
+    private static func overruled(_ extra: [String: String]) -> [String] {
+        let fixed: [(names: [String], value: String, because: String)] = [
+            (["enable.idempotence"], "true", "else a retry can change the order of a key"),
+            (["acks", "request.required.acks"], "all", "else a confirmed record can be lost with one broker"),
+            (["enable.auto.commit"], "false", "else an event is skipped that was not handled"),
+            (["enable.auto.offset.store"], "false", "else an event is skipped that was not handled"),
+        ]
+        return fixed.flatMap { setting in
+            setting.names.compactMap { name in
+                guard let value = extra[name], value != setting.value, !(name.hasSuffix("acks") && value == "-1") else { return nil }
+                return "\(name) must stay \(setting.value), \(setting.because)"
+            }
+        }
     }
 
     private static func problems(brokers: String) -> [String] {
@@ -47,72 +64,6 @@ package struct KafkaConfiguration: Sendable {
             return UInt16(port).map { $0 > 0 } == true || text.hasSuffix("]")
                 ? nil : "brokers: \(text) does not end in a port from 1 to 65535"
         }
-    }
-}
-
-/// How the connection is secured, in the words of Kafka's own settings. TLS and SASL are done by librdkafka.
-package struct KafkaSecurity: Sendable {
-    package enum Wire: String, Sendable, CaseIterable {
-        case plaintext, ssl
-        case saslPlaintext = "sasl_plaintext"
-        case saslTLS = "sasl_ssl"
-
-        var usesSASL: Bool { self == .saslPlaintext || self == .saslTLS }
-        var usesTLS: Bool { self == .ssl || self == .saslTLS }
-    }
-
-    package var wire: Wire
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`, `GSSAPI`, `OAUTHBEARER`.
-    package var saslMechanism: String?
-    package var username: String?
-    package var password: String?
-    /// PEM files. Without an authority the system's are trusted.
-    package var authorityFile: String?
-    package var certificateFile: String?
-    package var keyFile: String?
-    package var keyPassword: String?
-
-    package init(
-        wire: Wire = .plaintext, saslMechanism: String? = nil, username: String? = nil, password: String? = nil,
-        authorityFile: String? = nil, certificateFile: String? = nil, keyFile: String? = nil, keyPassword: String? = nil
-    ) {
-        self.wire = wire
-        self.saslMechanism = saslMechanism
-        self.username = username
-        self.password = password
-        self.authorityFile = authorityFile
-        self.certificateFile = certificateFile
-        self.keyFile = keyFile
-        self.keyPassword = keyPassword
-    }
-
-    var problems: [String] {
-        var problems: [String] = []
-        if wire.usesSASL {
-            if saslMechanism == nil { problems.append("security: \(wire.rawValue) needs a SASL mechanism, such as SCRAM-SHA-512") }
-            let takesPassword = saslMechanism.map { $0 == "PLAIN" || $0.hasPrefix("SCRAM-") } ?? false
-            if takesPassword, username == nil || password == nil {
-                problems.append("security: \(saslMechanism ?? "") needs a user name and a password")
-            }
-        } else if saslMechanism != nil || username != nil || password != nil {
-            problems.append("security: SASL settings are given, but \(wire.rawValue) does not use SASL; choose sasl_ssl")
-        }
-        if !wire.usesTLS, authorityFile != nil || certificateFile != nil || keyFile != nil {
-            problems.append("security: TLS files are given, but \(wire.rawValue) does not use TLS; choose ssl or sasl_ssl")
-        }
-        if (certificateFile == nil) != (keyFile == nil) {
-            problems.append("security: a client certificate and its key are given together or not at all")
-        }
-        return problems
-    }
-
-    var settings: [(String, String)] {
-        let optional: [(String, String?)] = [
-            ("sasl.mechanism", saslMechanism), ("sasl.username", username), ("sasl.password", password),
-            ("ssl.ca.location", authorityFile), ("ssl.certificate.location", certificateFile), ("ssl.key.location", keyFile),
-            ("ssl.key.password", keyPassword),
-        ]
-        return [("security.protocol", wire.rawValue)] + optional.compactMap { name, value in value.map { (name, $0) } }
     }
 }
 
@@ -171,8 +122,12 @@ extension KafkaConfiguration {
     private static func set(_ conf: OpaquePointer?, _ name: String, _ value: String) -> String? {
         var sentence = [CChar](repeating: 0, count: 512)
         guard rd_kafka_conf_set(conf, name, value, &sentence, sentence.count) != RD_KAFKA_CONF_OK else { return nil }
-        let isSecret = ["password", "secret", "pem", "oauthbearer.config", "jaas"].contains { name.contains($0) }
-        return isSecret ? "\(name): not accepted" : text(sentence)
+        return isSecret(name) ? "\(name): not accepted" : text(sentence)
+    }
+
+    /// Whether a setting's value must not be repeated anywhere.
+    static func isSecret(_ name: String) -> Bool {
+        ["password", "secret", "pem", "oauthbearer.config", "jaas"].contains { name.contains($0) }
     }
 
     /// What the library wrote into a buffer, up to its zero.

@@ -23,7 +23,8 @@ package final class KafkaConsumer: Service, Sendable {
         self.topics = topics
         state = ConsumerState()
         loop = try ConsumerLoop(
-            settings: configuration.consumerSettings(group: group, fromBeginning: fromBeginning), group: group, topics: topics,
+            settings: configuration.consumerSettings(group: group, fromBeginning: fromBeginning), security: configuration.security,
+            group: group, topics: topics,
             state: state, logger: logger)
         loop.start()
     }

@@ -22,7 +22,7 @@ package final class KafkaProducer: Service, Sendable {
         guard problems.isEmpty else { throw .misconfigured(problems) }
         self.configuration = configuration
         self.logger = logger
-        connection = Mutex(try ProducerConnection(configuration, observer: KafkaObserver(logger: logger)))
+        connection = Mutex(try ProducerConnection(configuration, observer: KafkaObserver(configuration.security, logger: logger)))
     }
 
     /// A producer that is let go without `shutdown` gives up what it still holds.
@@ -52,6 +52,13 @@ package final class KafkaProducer: Service, Sendable {
                 next = index
                 guard connection.isBroken else {
                     batch.abandon(.closed)
+                    return await batch.results()
+                }
+                // What the broken client has of this batch fails. Were the rest given to a new one, it would overtake that.
+                guard index == 0 else {
+                    // And nothing of it may arrive after the caller sends it again.
+                    await connection.close(within: .zero)
+                    batch.abandon(.away("the client broke in the middle of a batch"))
                     return await batch.results()
                 }
             case .full(let index):
@@ -95,7 +102,9 @@ package final class KafkaProducer: Service, Sendable {
             logger.error("kafka producer is broken and is replaced")
             old.abandon()
             // The settings were accepted before; should the library refuse now, the broken one stays and sends fail.
-            if let new = try? ProducerConnection(configuration, observer: KafkaObserver(logger: logger)) { current = new }
+            if let new = try? ProducerConnection(configuration, observer: KafkaObserver(configuration.security, logger: logger)) {
+                current = new
+            }
             return current === old ? nil : current
         }
     }

@@ -1,14 +1,15 @@
 import CRdKafka
 import Foundation
 package import Logging
+import Synchronization
 
 /// Looks at topics and groups from outside, for operators: no group is joined and nothing is committed but by `rewind`.
 /// Each call opens a connection of its own and throws `KafkaFailure`.
 package struct KafkaReader: Sendable {
-    private static let answerMilliseconds: CInt = 10_000
-    private static let pollMilliseconds: CInt = 200
+    static let answerMilliseconds: CInt = 10_000
+    static let pollMilliseconds: CInt = 200
     /// A broker that says nothing for so long while records are missing is away.
-    private static let silenceLimit: Duration = .seconds(15)
+    static let silenceLimit: Duration = .seconds(15)
     private static let rewindLimit: Duration = .seconds(30)
 
     private let configuration: KafkaConfiguration
@@ -50,19 +51,12 @@ package struct KafkaReader: Sendable {
 
     /// All that a topic holds just now, in the order of each partition. For small topics: it is kept in memory.
     package func read(_ topic: String) async throws -> [KafkaMessage] {
-        try await withClient(group: "trionex-reader") { client in
-            var missing: [TopicPartition: Int64] = [:]
-            var start: [(TopicPartition, Int64)] = []
-            for place in try Self.partitions(of: topic, client) {
-                let ends = try Self.ends(of: place, client)
-                guard ends.low < ends.high else { continue }
-                missing[place] = ends.high
-                start.append((place, ends.low))
-            }
-            guard !missing.isEmpty else { return [] }
-            try withPartitionList(start) { try Self.check(rd_kafka_assign(client, $0), "reading \(topic)") }
-            return try Self.drain(client, topic, missing)
+        let found = Mutex<[KafkaMessage]>([])
+        try await scan(topic) { messages in
+            found.withLock { $0 += messages }
+            return true
         }
+        return found.withLock { $0 }.sorted { ($0.partition, $0.offset) < ($1.partition, $1.offset) }
     }
 
     /// Lets a group begin anew at the oldest records. It joins the group for that, so no other member may be running: then not all
@@ -92,14 +86,15 @@ package struct KafkaReader: Sendable {
 
     // MARK: - On a thread of its own
 
-    private func withClient<T: Sendable>(group: String, _ body: @escaping @Sendable (OpaquePointer) throws -> T) async throws -> T {
+    func withClient<T: Sendable>(group: String, _ body: @escaping @Sendable (OpaquePointer) throws -> T) async throws -> T {
         let (configuration, logger) = (configuration, logger)
         return try await BlockingThread.run("kafka-reader") {
-            let observer = KafkaObserver(logger: logger)
+            let observer = KafkaObserver(configuration.security, logger: logger)
             let settings = configuration.consumerSettings(group: group, fromBeginning: true) + [("allow.auto.create.topics", "false")]
             let conf = try KafkaConfiguration.make(settings)
             observer.attach(to: conf)
             let handle = try KafkaHandle(RD_KAFKA_CONSUMER, conf)
+            observer.serveTokens(of: handle)
             rd_kafka_poll_set_consumer(handle.pointer)
             defer {
                 rd_kafka_consumer_close(handle.pointer)
@@ -110,7 +105,7 @@ package struct KafkaReader: Sendable {
         }
     }
 
-    private static func partitions(of topic: String, _ client: OpaquePointer) throws -> [TopicPartition] {
+    static func partitions(of topic: String, _ client: OpaquePointer) throws -> [TopicPartition] {
         guard let handle = rd_kafka_topic_new(client, topic, nil) else { throw KafkaFailure(rd_kafka_last_error(), "asking for \(topic)") }
         defer { rd_kafka_topic_destroy(handle) }
         var answer: UnsafePointer<rd_kafka_metadata>?
@@ -121,7 +116,7 @@ package struct KafkaReader: Sendable {
         return (0..<Int(found.pointee.partition_cnt)).map { TopicPartition(topic, found.pointee.partitions[$0].id) }
     }
 
-    private static func ends(of place: TopicPartition, _ client: OpaquePointer) throws -> (low: Int64, high: Int64) {
+    static func ends(of place: TopicPartition, _ client: OpaquePointer) throws -> (low: Int64, high: Int64) {
         var low: Int64 = 0
         var high: Int64 = 0
         let error = rd_kafka_query_watermark_offsets(client, place.topic, place.partition, &low, &high, answerMilliseconds)
@@ -129,27 +124,7 @@ package struct KafkaReader: Sendable {
         return (low, high)
     }
 
-    private static func drain(_ client: OpaquePointer, _ topic: String, _ ends: [TopicPartition: Int64]) throws -> [KafkaMessage] {
-        var missing = ends
-        var messages: [KafkaMessage] = []
-        var heardAt = ContinuousClock.now
-        while !missing.isEmpty {
-            guard let raw = rd_kafka_consumer_poll(client, pollMilliseconds) else {
-                guard ContinuousClock.now - heardAt < silenceLimit else { throw KafkaFailure.away("reading \(topic)") }
-                continue
-            }
-            defer { rd_kafka_message_destroy(raw) }
-            guard !raw.pointee.err.isError else { continue }
-            heardAt = .now
-            let message = KafkaMessage(raw, topic: topic, assignment: 0)
-            guard let end = missing[message.place] else { continue }
-            if message.offset < end { messages.append(message) }
-            if message.offset + 1 >= end { missing[message.place] = nil }
-        }
-        return messages.sorted { ($0.partition, $0.offset) < ($1.partition, $1.offset) }
-    }
-
-    private static func check(_ error: rd_kafka_resp_err_t, _ doing: String) throws {
+    static func check(_ error: rd_kafka_resp_err_t, _ doing: String) throws {
         if error.isError { throw KafkaFailure(error, doing) }
     }
 }

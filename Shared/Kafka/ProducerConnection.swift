@@ -35,6 +35,7 @@ final class ProducerConnection: Sendable {
             Unmanaged<DeliverySlot>.fromOpaque(slot).takeRetainedValue().resolve(ProducerConnection.outcome(of: message.pointee))
         }
         handle = try KafkaHandle(RD_KAFKA_PRODUCER, conf)
+        observer.serveTokens(of: handle)
         self.observer = observer
         BlockingThread.start("kafka-producer") { self.serve() }
     }
@@ -46,10 +47,13 @@ final class ProducerConnection: Sendable {
 
     private static func outcome(of message: rd_kafka_message_t) -> Result<Delivery, KafkaFailure> {
         let topic = message.rkt.map { String(cString: rd_kafka_topic_name($0)) } ?? ""
-        let outcome = message.err.isError ? "failed" : "delivered"
+        let outcome = message.err.isError ? "failed" : message.offset < 0 ? "inferred" : "delivered"
         KafkaMetrics.produced.increment(("topic", topic), ("outcome", outcome))
-        guard message.err.isError else { return .success(Delivery(partition: message.partition, offset: message.offset)) }
-        return .failure(KafkaFailure(message.err, "delivery to \(topic)"))
+        guard !message.err.isError else { return .failure(KafkaFailure(message.err, "delivery to \(topic)")) }
+        // Without an offset nobody said that it has this record: the library infers it from a later one's success, or from a broker that has
+        // seen it before. A broker that does not check sequences makes the first wrong. To send it again does no harm: inboxes drop it.
+        guard message.offset >= 0 else { return .failure(.away("delivery to \(topic): confirmed without a place")) }
+        return .success(Delivery(partition: message.partition, offset: message.offset))
     }
 
     /// Hands over records from `start` on. One that is refused gets its result at once, and the others go on.

@@ -11,14 +11,24 @@ enum MessagingMetrics {
         Gauge(label: "trionex_outbox_oldest_seconds", dimensions: [("service", service)]).record(oldestSeconds)
     }
 
-    enum Outcome: String {
+    enum Outcome: String, CaseIterable {
         case handled, duplicate, skipped, retried, dead
     }
 
-    static func consumed(_ group: String, _ outcome: Outcome, since start: ContinuousClock.Instant? = nil) {
-        let dimensions = [("group", group), ("outcome", outcome.rawValue)]
-        Counter(label: "trionex_events_consumed_total", dimensions: dimensions).increment()
-        guard let start else { return }
+    /// Begins all counters of a group at nothing: of one that appears with its first dead letter no increase would be seen.
+    static func begin(_ group: String) {
+        for outcome in Outcome.allCases {
+            Counter(label: "trionex_events_consumed_total", dimensions: [("group", group), ("outcome", outcome.rawValue)]).increment(by: 0)
+        }
+    }
+
+    static func consumed(_ group: String, _ outcome: Outcome, _ count: Int) {
+        guard count > 0 else { return }
+        Counter(label: "trionex_events_consumed_total", dimensions: [("group", group), ("outcome", outcome.rawValue)]).increment(by: count)
+    }
+
+    /// One transaction, whatever the number of its events.
+    static func handled(_ group: String, since start: ContinuousClock.Instant) {
         Timer(label: "trionex_event_handling_seconds", dimensions: [("group", group)]).record(duration: ContinuousClock.now - start)
     }
 }

@@ -1,4 +1,4 @@
-import Contracts
+package import Contracts
 
 /// The server refused a statement. Stores map the constraints they know to failures of the domain; the rest is a defect of ours.
 package struct PostgresFailure: Error, Equatable, CustomStringConvertible {
@@ -56,9 +56,13 @@ extension PostgresFailure {
         switch sqlState.prefix(2) {
         case "08", "53", "58": true
         case "57": sqlState != "57014"
-        default: sqlState == "25P03"
+        // Read-only: what was the primary is one no more.
+        default: sqlState == "25P03" || sqlState == "25006"
         }
     }
+
+    /// Whether a table, column or function is not there, or the right to it: the program began before its migration.
+    package var isMissingMigration: Bool { ["42P01", "42703", "42883", "42501", "3F000"].contains(sqlState) }
 
     /// A cancel signal or `statement_timeout` ended the statement.
     var isCancelled: Bool { sqlState == "57014" }
@@ -71,6 +75,7 @@ extension PostgresFailure {
 enum Trouble {
     static let dependency = "database"
     static let noAnswer = DependencyFailure(dependency, reason: "the answer is missing")
+    static let timeOut = DependencyFailure(dependency, reason: "the statement took too long")
 
     /// The typed failure for any error of a statement: time-outs and lost connections are 503, NUL in JSON is the client's mistake.
     static func outward(_ error: any Error, cancelled: Bool) -> any Error {
@@ -78,7 +83,7 @@ enum Trouble {
         case let lost as ConnectionLost: return DependencyFailure(dependency, reason: lost.reason)
         case let failure as PostgresFailure:
             if failure.isCancelled {
-                return cancelled ? CancellationError() : DependencyFailure(dependency, reason: "the statement took too long")
+                return cancelled ? CancellationError() : timeOut
             }
             if failure.isTrouble { return DependencyFailure(dependency, reason: "SQLSTATE \(failure.sqlState)") }
             if failure.sqlState == "22P05" || failure.sqlState == "22021" {
@@ -88,4 +93,9 @@ enum Trouble {
         default: return error
         }
     }
+}
+
+extension DependencyFailure {
+    /// Whether it was a statement that needed more time than statements have: unlike other trouble it does not pass by waiting.
+    package var isStatementTimeOut: Bool { self == Trouble.timeOut }
 }

@@ -104,8 +104,46 @@ struct OverviewTests {
         let overview = try await client.get("/api/v1/analytics/overview?granularity=hour")
         #expect(overview["totals"]["registrations"] == 1)
         #expect(overview["series"].array.reduce(0) { $0 + ($1["publications"].int ?? 0) } == 3)
+        try await details(client)
         let stranger = try await host.client(TestTenant().viewer).get("/api/v1/analytics/overview")
         #expect(stranger["totals"]["publications"] == 0)
+    }
+
+    /// The other answers about the same facts, from the roll-ups and, where those do not know enough, from the facts.
+    private func details(_ client: TestClient) async throws {
+        // Bounds within an hour leave only the facts themselves.
+        let odd = "?granularity=week&from=\(Timestamp.text(Date().addingTimeInterval(-86_400.5)))"
+        for query in ["", odd] {
+            let users = try await client.get("/api/v1/analytics/users\(query)")["totals"]
+            #expect(users["registrations"] == 1)
+            #expect(users["signIns"] == 1)
+            #expect(users["activeUsers"] == 0)
+            let content = try await client.get("/api/v1/analytics/content\(query)")
+            #expect(content["totals"]["publications"] == 3)
+            #expect(content["totals"]["uploads"] == 1)
+            #expect(content["totals"]["uploadedBytes"].int == FileUploaded.example.size)
+            #expect(content["categories"].array.reduce(0) { $0 + ($1["publications"].int ?? 0) } == 3)
+            let assistant = try await client.get("/api/v1/analytics/ai-assistant\(query)")
+            let (answer, rating) = (MessageAnswered.example, FeedbackGiven.example)
+            #expect(assistant["totals"]["answers"] == 1)
+            #expect(assistant["totals"]["users"] == 1)
+            #expect(assistant["totals"]["promptTokens"].int == answer.promptTokens)
+            #expect(assistant["totals"]["completionTokens"].int == answer.completionTokens)
+            #expect(assistant["totals"]["averageMilliseconds"].double == Double(answer.milliseconds))
+            #expect(assistant["totals"]["averageRating"].double == Double(rating.rating))
+            #expect(assistant["totals"]["satisfaction"] == 0)
+            #expect(assistant["series"].array.reduce(0) { $0 + ($1["ratings"].int ?? 0) } == 1)
+            let tokens = answer.promptTokens + answer.completionTokens
+            #expect(assistant["models"].array == [["model": .string(answer.model), "answers": 1, "tokens": .integer(tokens)]])
+            #expect(assistant["ratings"].array.map { $0["count"].int } == (1...5).map { $0 == rating.rating ? 1 : 0 })
+        }
+        let kpis = try await client.get("/api/v1/analytics/kpi")["kpis"].array
+        func kpi(_ key: String) -> JSONValue { kpis.first { $0["key"].string == key } ?? .null }
+        #expect(kpi("registrations")["value"] == 1 && kpi("registrations")["previous"] == 0 && kpi("registrations")["change"].isNull)
+        #expect(kpi("publications")["value"] == 3)
+        #expect(kpi("satisfaction")["value"] == 0 && kpi("satisfaction")["previous"].isNull)
+        let features = try await client.get("/api/v1/analytics/reports/features")["rows"].array
+        #expect(Set(features.map { $0[1].string }) == ["answer", "publication", "upload"])
     }
 
     @Test(

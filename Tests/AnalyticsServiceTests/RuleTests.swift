@@ -53,7 +53,7 @@ struct RuleTests {
     func properties() throws {
         func decode(_ value: JSONValue) throws -> EventProperties { try JSON.decode(EventProperties.self, from: try JSON.encode(value)) }
         func nested(_ depth: Int) -> JSONValue { depth == 0 ? .integer(1) : .object(["a": nested(depth - 1)]) }
-        #expect(try decode(nested(8)).values.count == 1)
+        #expect(try decode(nested(8)).values().count == 1)
         #expect(throws: DecodingError.self) { try decode(nested(9)) }
         #expect(throws: DecodingError.self) { try decode(.object(["a": .string(String(repeating: "x", count: 16_384))])) }
         let many = (0...100).reduce(into: [String: JSONValue]()) { $0["p\($1)"] = .null }

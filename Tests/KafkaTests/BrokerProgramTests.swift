@@ -29,12 +29,14 @@ struct BrokerProgramTests {
 
     @Test("It ends with its input when told so, and commands on input are answered")
     func input() throws {
-        let run = try run(["--port", "0", "--topic", "a:3", "--topic", "b", "--stop-with-input"], input: "topics\nnonsense\ndown 9\n")
+        let run = try run(
+            ["--port", "0", "--topic", "a:3", "--topic", "b", "--stop-with-input"], input: "topics\nnonsense\ndown 9\ncoordinator g 1\n")
         #expect(run.status == 0)
         let lines = run.output.split(separator: "\n").map(String.init)
         #expect(lines.first?.hasPrefix("ready 127.0.0.1:") == true)
         #expect(lines.contains("a 3") && lines.contains("b 4"))
         #expect(lines.filter { $0.hasPrefix("error") }.count == 2)
+        #expect(lines.last == "ok", "the coordinator is moved")
     }
 
     @Test("Its help states what it is not")

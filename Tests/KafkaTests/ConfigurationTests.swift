@@ -26,8 +26,8 @@ struct ConfigurationTests {
     func contradictions() {
         #expect(problems(security: KafkaSecurity(wire: .saslTLS)).count == 1)
         #expect(problems(security: KafkaSecurity(wire: .saslTLS, saslMechanism: "PLAIN", username: "u")).count == 1)
-        #expect(problems(security: KafkaSecurity(username: "u", password: "p", authorityFile: "/ca.pem")).count == 2)
-        #expect(problems(security: KafkaSecurity(wire: .ssl, certificateFile: "/c.pem")).count >= 1)
+        #expect(problems(security: KafkaSecurity(username: "u", password: "p", authority: "-----BEGIN CERTIFICATE-----")).count == 2)
+        #expect(problems(security: KafkaSecurity(wire: .ssl, certificate: "-----BEGIN CERTIFICATE-----")).count >= 1)
     }
 
     @Test("Unknown properties and bad values are refused by name, and secrets are not repeated")
@@ -35,6 +35,17 @@ struct ConfigurationTests {
         #expect(problems(extra: ["no.such.setting": "1"]).first?.contains("no.such.setting") == true)
         #expect(problems(extra: ["linger.ms": "soon"]).count == 1)
         #expect(!problems(extra: ["no.such.password": "hunter2"]).joined().contains("hunter2"))
+    }
+
+    @Test(
+        "Properties that would break a promise of the platform are refused, and those that keep it pass",
+        arguments: [
+            "enable.idempotence=false", "acks=1", "request.required.acks=0", "enable.auto.commit=true", "enable.auto.offset.store=true",
+        ])
+    func promises(property: String) {
+        let parts = property.split(separator: "=").map(String.init)
+        #expect(problems(extra: [parts[0]: parts[1]]).contains { $0.hasPrefix("\(parts[0]) must stay") })
+        #expect(problems(extra: ["enable.idempotence": "true", "acks": "-1", "enable.auto.commit": "false"]).isEmpty)
     }
 
     @Test("Clients with settings that cannot work are not made")

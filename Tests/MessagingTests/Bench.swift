@@ -17,6 +17,8 @@ struct Bench: Sendable {
     let alpha: Database
     let beta: Database
     let producer: KafkaProducer
+    /// The folder of their migrations.
+    let migrations: String
 
     static let shared = Task { try await start() }
     static let alphaName = ServiceName(rawValue: "alpha")
@@ -34,7 +36,7 @@ struct Bench: Sendable {
         try await Migrator(adminURL: postgres.url(), folder: folder).run()
         return Bench(
             postgres: postgres, broker: broker, alpha: database(postgres, alphaName), beta: database(postgres, betaName),
-            producer: try KafkaProducer(kafka(broker), logger: quiet))
+            producer: try KafkaProducer(kafka(broker), logger: quiet), migrations: folder)
     }
 
     static func freshBroker() async throws -> BrokerProcess {
@@ -54,11 +56,15 @@ struct Bench: Sendable {
             try files.createDirectory(atPath: "\(folder)/\(name)", withIntermediateDirectories: true)
         }
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        try files.copyItem(
-            atPath: root.appending(path: "migrations/_shared/messaging.sql").path(percentEncoded: false),
-            toPath: "\(folder)/_shared/messaging.sql")
+        for fragment in ["messaging.sql", "outbox.sql", "inbox.sql"] {
+            try files.copyItem(
+                atPath: root.appending(path: "migrations/_shared/\(fragment)").path(percentEncoded: false),
+                toPath: "\(folder)/_shared/\(fragment)")
+        }
         let effects = """
             -- include: _shared/messaging.sql
+            -- include: _shared/outbox.sql
+            -- include: _shared/inbox.sql
             CREATE TABLE effects (position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tenant_id uuid NOT NULL, event_id uuid NOT NULL,
                 subject text NOT NULL, number bigint NOT NULL);
             ALTER TABLE effects ENABLE ROW LEVEL SECURITY;
@@ -139,10 +145,12 @@ extension Bench {
             as: .service(Self.betaName, for: tenant))
     }
 
-    func unsent(of tenant: TenantID) async throws -> Int {
-        try await alpha.first(
-            Query("SELECT count(*) AS count FROM outbox WHERE sent_at IS NULL", column: "count"),
-            as: .service(Self.alphaName, for: tenant)) ?? 0
+    /// How many events of the tenant wait to be published; with `again`, to be published once more.
+    func unsent(of tenant: TenantID, again: Bool = false) async throws -> Int {
+        try await alpha.platform(PlatformWork("tests")) { tx in
+            let row = try tx.first("SELECT count(*) AS count FROM outbox_waiting WHERE tenant_id = \(tenant) AND again = \(again)")
+            return try row?("count") ?? 0
+        }
     }
 
     func consumer(

@@ -2,11 +2,12 @@ import Contracts
 import DevStack
 import Foundation
 import Kafka
-import Messaging
 import Postgres
 import ServiceKit
 import Testing
 import Tracing
+
+@testable import Messaging
 
 /// The relay serves the whole of `alpha`, so these tests run one after the other, each on its own topic and tenant.
 @Suite("Publishing", .serialized)
@@ -70,32 +71,23 @@ struct PublishingTests {
         #expect(try await bench.unsent(of: tenant) == 0)
     }
 
-    enum Order: TestTopic { static let name = "order" }
-
-    @Test("Two relays share an outbox: everything is published, each key in order")
-    func twoRelays() async throws {
-        let bench = try await Bench.shared.value
-        let tenant = TenantID.make()
-        var limits = OutboxRelay.Limits()
-        limits.batch = 50
-        limits.lease = .milliseconds(300)
-        limits.leaseRetry = .milliseconds(20)
-        try await during([bench.relay(limits: limits).run, bench.relay(limits: limits).run]) {
-            for start in stride(from: 0, to: 1_000, by: 100) {
-                try await bench.announce((start..<start + 100).map { Noted<Order>(subject: "s\($0 % 5)", number: $0) }, for: tenant)
-            }
-            try await expectEventually { try await bench.unsent(of: tenant) == 0 }
+    @Test("What waits is counted up to a limit, with the age of the oldest; what is to be published again does not count")
+    func backlog() async throws {
+        let stage = try await RelayStage.make()
+        let early = stage.anotherDatabase { Date(timeIntervalSinceNow: -90) }
+        try await stage.announce([Noted<RolledBack>(subject: "first", number: 0)], for: .make(), in: early)
+        try await stage.announce((1..<10).map { Noted<RolledBack>(subject: "a", number: $0) }, for: .make())
+        let (all, some) = try await stage.database.platform(PlatformWork("tests")) { tx in
+            let queue = OutboxQueue(tx: tx)
+            return (try queue.backlog(atMost: 100), try queue.backlog(atMost: 5))
         }
-        let events = try await messages(Noted<Order>.topic, bench).map { message in
-            (id: message.text("ce_id"), event: try JSON.decode(Noted<Order>.self, from: Data(message.value ?? [])))
-        }
-        for (subject, ofSubject) in Dictionary(grouping: events, by: \.event.subject) {
-            // Repetitions are allowed, a first time out of order is not.
-            var seen: Set<String?> = []
-            let firsts = ofSubject.filter { seen.insert($0.id).inserted }.map(\.event.number)
-            #expect(firsts == (0..<1_000).filter { "s\($0 % 5)" == subject })
-        }
-        #expect(Set(events.map(\.id)).count == 1_000)
+        #expect(all.depth == 10 && some.depth == 5)
+        #expect(all.oldestSeconds > 85 && all.oldestSeconds < 300)
+        try await during([stage.relay().run]) { try await expectEventually { try await stage.waiting() == 0 } }
+        _ = try await Republication.request(since: .distantPast, in: stage.database)
+        let none = try await stage.database.platform(PlatformWork("tests")) { try OutboxQueue(tx: $0).backlog(atMost: 100) }
+        #expect(none.depth == 0 && none.oldestSeconds == 0)
+        await early.shutdown()
     }
 
     enum Outage: TestTopic { static let name = "outage" }
@@ -121,30 +113,5 @@ struct PublishingTests {
         #expect(numbers == Array(0..<20))
         await producer.shutdown()
         await broker.stop()
-    }
-
-    enum Again: TestTopic { static let name = "again" }
-
-    @Test("What was published can be published again with the same ids, and old rows are pruned")
-    func republication() async throws {
-        let bench = try await Bench.shared.value
-        let tenant = TenantID.make()
-        var limits = OutboxRelay.Limits()
-        limits.pruneInterval = .milliseconds(50)
-        let start = Date()
-        try await during([bench.relay(limits: limits).run]) {
-            try await bench.announce([Noted<Again>(subject: "s", number: 1)], for: tenant)
-            try await expectEventually { try await bench.unsent(of: tenant) == 0 }
-            #expect(try await Republication.request(since: start.addingTimeInterval(-1), in: bench.alpha) >= 1)
-            try await expectEventually { try await messages(Noted<Again>.topic, bench).count == 2 }
-        }
-        #expect(Set(try await messages(Noted<Again>.topic, bench).map { $0.text("ce_id") }).count == 1)
-        limits.retention = .zero
-        try await during([bench.relay(limits: limits).run]) {
-            try await expectEventually {
-                try await bench.alpha.query(
-                    Query("SELECT count(*) AS count FROM outbox", column: "count"), as: .service(Bench.alphaName, for: tenant)) == [0]
-            }
-        }
     }
 }

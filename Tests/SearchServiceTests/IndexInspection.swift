@@ -3,6 +3,8 @@ import Foundation
 import Postgres
 import TestKit
 
+@testable import SearchService
+
 /// What a test sees of a document beside the answers.
 struct Indexed: Sendable, Equatable {
     let version: Int
@@ -23,5 +25,17 @@ extension Library {
     func spoilIndex() async throws {
         _ = try await host.database.execute(
             "UPDATE documents SET words = '', title_key = '' WHERE searchable", as: .service(.search, for: tenant.id))
+    }
+
+    /// Counts words now, as the worker does in time.
+    func count() async throws {
+        try await host.database.transaction(as: .service(.search, for: tenant.id)) { tx in
+            try VocabularyStore(tx).count(DocumentType.allCases.map(\.needs.description))
+        }
+    }
+
+    func terms() async throws -> [String] {
+        try await host.database.query(
+            Query("SELECT term FROM terms ORDER BY term", column: "term"), as: .service(.search, for: tenant.id))
     }
 }

@@ -26,7 +26,12 @@ struct SearchTests {
         let score = try #require(hit["score"].double)
         #expect(score > 0 && score < 1)
         #expect(answer["total"] == 1)
-        #expect(answer["facets"] == ["type": ["article": 1], "tag": ["looms": 1, "engines": 1]])
+        #expect(hit["highlightedTitle"] == "Notes on the engine")
+        #expect(
+            answer["facets"] == [
+                "type": ["article": 1], "tag": ["looms": 1, "engines": 1], "category": ["history": 1], "author": [:],
+            ])
+        #expect(answer["totalIsExact"] == true)
         #expect(answer["tookMs"].int != nil)
         #expect(answer.json["nextCursor"].isNull && answer.text.contains("\"nextCursor\":null"))
     }
@@ -155,9 +160,9 @@ struct SearchTests {
     func badQuery() async throws {
         let library = try await Library.open()
         let response = try await library.reader.get(
-            "\(Library.path)?type=planet&limit=0&cursor=nonsense&bogus=1&tag=\(String(repeating: "t", count: 101))")
+            "\(Library.path)?type=planet&limit=0&cursor=nonsense&bogus=1&tag=\(String(repeating: "t", count: 101))&author=me&from=soon")
         #expect(response.status == 400)
-        #expect(Set(response.badFields) == ["?q", "?type", "?limit", "?cursor", "?bogus", "?tag"])
+        #expect(Set(response.badFields) == ["?q", "?type", "?limit", "?cursor", "?bogus", "?tag", "?author", "?from"])
         #expect(try await library.reader.get("\(Library.path)?q=").badFields == ["?q"])
         #expect(try await library.reader.get("\(Library.path)?q=%20%20").badFields == ["?q"])
         #expect(try await library.search(String(repeating: "x", count: 201)).badFields == ["?q"])

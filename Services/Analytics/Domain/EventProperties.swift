@@ -10,18 +10,43 @@ struct EventProperties: Sendable, Codable, Described {
     /// Deeper objects are refused.
     static let maximumDepth = 8
 
-    let values: [String: JSONValue]
+    private enum Form: Sendable {
+        case values([String: JSONValue])
+        /// An object as it came, known to be one and within the bounds.
+        case text(String)
+    }
+
+    private let form: Form
 
     static var schema: Schema { .map(.any) }
     static var placeholder: EventProperties { EventProperties(values: [:]) }
 
-    init(values: [String: JSONValue]) { self.values = values }
+    init(values: [String: JSONValue]) { form = .values(values) }
+
+    /// `text` is a JSON object that keeps to the bounds.
+    init(checked text: String) { form = .text(text) }
+
+    func values() throws -> [String: JSONValue] {
+        switch form {
+        case .values(let values): values
+        case .text(let text): try JSON.decode([String: JSONValue].self, from: Data(text.utf8))
+        }
+    }
+
+    /// The object as JSON.
+    func json() throws -> String {
+        switch form {
+        case .values(let values): String(decoding: try JSON.encode(values), as: UTF8.self)
+        case .text(let text): text
+        }
+    }
 
     init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
-        values = try container.decode([String: JSONValue].self)
+        let values = try container.decode([String: JSONValue].self)
+        form = .values(values)
         do throws(TextProblem) {
-            try check()
+            try Self.check(values)
         } catch {
             throw DecodingError.dataCorrupted(
                 .init(codingPath: container.codingPath, debugDescription: error.detail, underlyingError: error))
@@ -30,15 +55,15 @@ struct EventProperties: Sendable, Codable, Described {
 
     func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
-        try container.encode(values)
+        try container.encode(values())
     }
 
-    private func check() throws(TextProblem) {
-        if values.count > Self.maximumCount {
-            throw TextProblem("too-many", "must have at most \(Self.maximumCount) properties")
+    private static func check(_ values: [String: JSONValue]) throws(TextProblem) {
+        if values.count > maximumCount {
+            throw TextProblem("too-many", "must have at most \(maximumCount) properties")
         }
-        guard try Self.size(of: .object(values), depth: 0) <= Self.maximumBytes else {
-            throw TextProblem("too-large", "must have at most \(Self.maximumBytes) bytes")
+        guard try size(of: .object(values), depth: 0) <= maximumBytes else {
+            throw TextProblem("too-large", "must have at most \(maximumBytes) bytes")
         }
     }
 

@@ -1,50 +1,81 @@
 import Contracts
 import Foundation
 
-/// What customers reported, counted.
+/// How much happened: of a bucket, or of the whole period.
 struct Activity: Sendable, Equatable {
-    let events: Int
-    let pageViews: Int
-    /// Distinct people in events and page views together.
-    let uniqueUsers: Int
-    /// Distinct sessions in events and page views together.
-    let sessions: Int
-
-    static let none = Activity(events: 0, pageViews: 0, uniqueUsers: 0, sessions: 0)
+    var events = 0
+    var pageViews = 0
+    /// Different people and different visits, over events and page views together.
+    var uniqueUsers = 0
+    var sessions = 0
 }
 
-/// Everything that is counted, for one bucket or for all.
-struct Figures: Sendable, Equatable {
-    let activity: Activity
-    let facts: [FactKind: Int]
-
-    func count(_ kind: FactKind) -> Int { facts[kind] ?? 0 }
-}
-
-/// The figures of a period: empty buckets are there too.
-struct Overview: Sendable {
+/// Values of a whole period and of each of its buckets. Distinct counts of buckets do not add up to those of the whole.
+struct Timeline<Value: Sendable>: Sendable {
     let period: Period
-    let totals: Figures
-    let series: [(start: Date, figures: Figures)]
+    var totals: Value
+    /// By where they begin; those in which nothing happened are not in it.
+    var buckets: [Date: Value]
+    /// Whether distinct counts are estimates, from sketches.
+    var isEstimated = false
 
-    /// `activity` has one row for each bucket that is not empty, and one without a bucket for the whole, because distinct counts
-    /// cannot be added up.
-    init(_ period: Period, activity: [(bucket: Date?, activity: Activity)], facts: [(bucket: Date, kind: FactKind, count: Int)]) {
-        var byBucket: [Date: Activity] = [:]
-        var whole = Activity.none
-        for row in activity {
-            if let bucket = row.bucket { byBucket[bucket] = row.activity } else { whole = row.activity }
-        }
-        var factsByBucket: [Date: [FactKind: Int]] = [:]
-        var allFacts: [FactKind: Int] = [:]
-        for row in facts {
-            factsByBucket[row.bucket, default: [:]][row.kind, default: 0] += row.count
-            allFacts[row.kind, default: 0] += row.count
-        }
-        self.period = period
-        totals = Figures(activity: whole, facts: allFacts)
-        series = period.buckets.map { bucket in
-            (bucket, Figures(activity: byBucket[bucket] ?? .none, facts: factsByBucket[bucket] ?? [:]))
-        }
+    /// Each bucket of the period in order, with `none` where nothing happened.
+    func series<Figures>(_ none: Value, _ figures: (Date, Value) -> Figures) -> [Dated<Figures>] {
+        period.buckets.map { Dated($0, figures($0, buckets[$0] ?? none)) }
+    }
+}
+
+/// How many facts of one kind, and what they amount to.
+struct FactSum: Sendable, Equatable {
+    var facts = 0
+    var amount = 0
+
+    static func + (left: FactSum, right: FactSum) -> FactSum {
+        FactSum(facts: left.facts + right.facts, amount: left.amount + right.amount)
+    }
+}
+
+/// The facts of a bucket by their kinds.
+struct FactSums: Sendable, Equatable {
+    var kinds: [FactKind: FactSum] = [:]
+
+    func count(_ kind: FactKind) -> Int { kinds[kind]?.facts ?? 0 }
+    func amount(_ kind: FactKind) -> Int { kinds[kind]?.amount ?? 0 }
+
+    mutating func add(_ kind: FactKind, _ count: FactSum) { kinds[kind] = (kinds[kind] ?? FactSum()) + count }
+}
+
+/// What may be said of a figure that is not exact.
+enum Estimate {
+    /// The standard error of distinct counts from sketches, as a share: two thirds of all answers are at least so close.
+    static let distinct = 0.0081
+
+    /// For the answer's `approximate`: nil when all is exact.
+    static func of(_ names: [String], when isEstimated: Bool) -> [String: Double]? {
+        isEstimated ? Dictionary(uniqueKeysWithValues: names.map { ($0, distinct) }) : nil
+    }
+}
+
+/// Figures with the beginning of their bucket beside them: `{"start": …, "events": …}`.
+struct Dated<Figures: Codable & Sendable>: Codable, Sendable {
+    let start: Date
+    let figures: Figures
+
+    private enum Key: CodingKey { case start }
+
+    init(_ start: Date, _ figures: Figures) {
+        self.start = start
+        self.figures = figures
+    }
+
+    init(from decoder: any Decoder) throws {
+        start = try decoder.container(keyedBy: Key.self).decode(Date.self, forKey: .start)
+        figures = try Figures(from: decoder)
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Key.self)
+        try container.encode(start, forKey: .start)
+        try figures.encode(to: encoder)
     }
 }

@@ -91,3 +91,23 @@ enum BucketCalendar {
         return calendar
     }()
 }
+
+/// A time in a query: RFC 3339, or a date alone for its first moment in UTC.
+struct Moment: Decodable, Sendable, Described {
+    let date: Date
+    static var schema: Schema { .string(format: "date-time") }
+    static var placeholder: Moment { Moment(date: Date(timeIntervalSince1970: 0)) }
+
+    private init(date: Date) { self.date = date }
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let text = try container.decode(String.self)
+        guard let date = Timestamp.date(text) ?? Timestamp.date(text + "T00:00:00Z") else {
+            let problem = TextProblem("invalid-time", "must be a time as in RFC 3339, such as 2026-01-15T10:30:00Z, or a date")
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: container.codingPath, debugDescription: problem.detail, underlyingError: problem))
+        }
+        self.date = date
+    }
+}

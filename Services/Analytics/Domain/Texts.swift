@@ -3,6 +3,12 @@ import Foundation
 
 /// Length and characters, as all texts of this service have them.
 private func bounded(_ text: String, _ lengths: ClosedRange<Int>) throws(TextProblem) -> String {
+    // What almost all texts are: a byte a character, nothing to trim and nothing to look up.
+    if lengths.contains(text.utf8.count), text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }), text.utf8.first != 0x20,
+        text.utf8.last != 0x20
+    {
+        return text
+    }
     let trimmed = text.trimmingCharacters(in: .whitespacesAndNewlines)
     let count = trimmed.unicodeScalars.count
     if count < lengths.lowerBound { throw TextProblem("empty", "must not be empty") }
@@ -46,6 +52,30 @@ struct PageAddress: ValidatedText {
         return address
     }
 
+    /// Without scheme, host, query and fragment: `/reports` of `https://example.org/reports?page=2`.
+    var path: String {
+        var rest = rawValue[...]
+        if !rest.hasPrefix("/"), let colon = rest.firstIndex(of: ":") {
+            rest = rest[rest.index(after: colon)...]
+            if rest.hasPrefix("//") {
+                rest = rest.dropFirst(2)
+                rest = rest[(rest.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? rest.endIndex)...]
+            }
+        }
+        rest = rest.prefix { $0 != "?" && $0 != "#" }
+        return rest.isEmpty ? "/" : String(rest)
+    }
+
+    /// `example.org` of `https://Example.org:8080/reports`; nil for a path alone.
+    var host: String? {
+        guard !rawValue.hasPrefix("/"), let place = rawValue.range(of: "://") else { return nil }
+        let authority = rawValue[place.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+        let host = authority.split(separator: "@", omittingEmptySubsequences: false).last ?? authority
+        // An IPv6 address stands in brackets and has colons of its own.
+        let name = host.hasPrefix("[") ? host.prefix { $0 != "]" }.dropFirst() : host.prefix { $0 != ":" }
+        return name.isEmpty ? nil : String(name.lowercased().unicodeScalars.prefix(255))
+    }
+
     /// Addresses end up as links in reports, so those that a browser would run are refused.
     private static let runnable: Set<String> = ["javascript", "data", "vbscript", "blob"]
 
@@ -65,6 +95,7 @@ struct Referrer: ValidatedText {
     static var schema: Schema { .string(maxLength: PageAddress.maximumLength) }
     static func check(_ text: String) throws(TextProblem) -> String { text.isEmpty ? text : try PageAddress.check(text) }
     var address: String? { rawValue.isEmpty ? nil : rawValue }
+    var host: String? { rawValue.isEmpty ? nil : PageAddress(checked: rawValue).host }
 }
 
 /// How long a page was looked at, in seconds: at most a day.

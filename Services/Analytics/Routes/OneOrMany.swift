@@ -7,6 +7,8 @@ protocol BatchItem: Decodable, Sendable {
     /// `events` in `{"events": […]}`.
     static var listName: String { get }
     var occurredAt: Date? { get }
+    var sentAt: Date? { get }
+    func occurrence(from sender: Sender, _ skew: ClockSkew) -> Occurrence
 }
 
 extension EventDraft: BatchItem {
@@ -17,9 +19,42 @@ extension PageViewDraft: BatchItem {
     static var listName: String { "pageViews" }
 }
 
+/// Items of one call, with the time at which the client says that it sent them.
+struct Sent<Item: BatchItem>: Sendable {
+    /// Bad times named in one answer.
+    static var maximumErrors: Int { 100 }
+
+    let items: [Item]
+    let sentAt: Date?
+
+    func taken(from sender: Sender) -> [Taken<Item>] {
+        items.map { Taken(draft: $0, occurrence: $0.occurrence(from: sender, skew(of: $0, sender.receivedAt))) }
+    }
+
+    /// Times that cannot be, each with its pointer. A clock that says how wrong it is may be as wrong as it likes.
+    func badTimes(receivedAt: Date, isList: Bool) -> [FieldError] {
+        items.enumerated().compactMap { index, item in
+            let time = item.occurredAt.map(skew(of: item, receivedAt).corrected)
+            return OccurrenceWindow.problem(time, receivedAt: receivedAt).map { problem in
+                FieldError(
+                    pointer: isList ? "/\(Item.listName)/\(index)/occurredAt" : "/occurredAt", code: problem.code, detail: problem.detail)
+            }
+        }
+    }
+
+    private func skew(of item: Item, _ receivedAt: Date) -> ClockSkew { ClockSkew(sentAt: item.sentAt ?? sentAt, receivedAt: receivedAt) }
+}
+
+extension ValidationFailure {
+    /// Throws when there are any.
+    static func check(times errors: [FieldError]) throws(ValidationFailure) {
+        guard errors.isEmpty else { throw ValidationFailure(Array(errors.prefix(Sent<EventDraft>.maximumErrors))) }
+    }
+}
+
 /// A body that is one item, or an object with a list of up to 1,000 of them. Bad fields are named with their place in the list.
 struct OneOrMany<Item: BatchItem>: Decodable, Sendable, Described {
-    let items: [Item]
+    let sent: Sent<Item>
     private let isList: Bool
 
     private struct Key: CodingKey {
@@ -33,26 +68,21 @@ struct OneOrMany<Item: BatchItem>: Decodable, Sendable, Described {
         let container = try decoder.container(keyedBy: Key.self)
         let list = Key(stringValue: Item.listName)
         isList = container.contains(list)
-        items = isList ? try container.decode(Batch<Item>.self, forKey: list).items : [try Item(from: decoder)]
+        let items = isList ? try container.decode(Batch<Item>.self, forKey: list).items : [try Item(from: decoder)]
+        sent = Sent(items: items, sentAt: isList ? try container.decodeIfPresent(Date.self, forKey: Key(stringValue: "sentAt")) : nil)
     }
 
     /// Refuses times that cannot be, each with its pointer.
     func checkTimes(receivedAt: Date) throws(ValidationFailure) {
-        let errors = items.enumerated().compactMap { index, item in
-            OccurrenceWindow.problem(item.occurredAt, receivedAt: receivedAt).map { problem in
-                FieldError(
-                    pointer: isList ? "/\(Item.listName)/\(index)/occurredAt" : "/occurredAt", code: problem.code, detail: problem.detail)
-            }
-        }
-        guard errors.isEmpty else { throw ValidationFailure(Array(errors.prefix(Batch<Item>.maximumErrors))) }
+        try ValidationFailure.check(times: sent.badTimes(receivedAt: receivedAt, isList: isList))
     }
 
-    private init() {
-        items = []
-        isList = true
+    init(sent: Sent<Item>, isList: Bool) {
+        self.sent = sent
+        self.isList = isList
     }
 
-    static var placeholder: OneOrMany { OneOrMany() }
+    static var placeholder: OneOrMany { OneOrMany(sent: Sent(items: [], sentAt: nil), isList: true) }
 
     /// The fields of one item, and the list: none is required by itself, because either form will do.
     static var schema: Schema {
@@ -67,8 +97,6 @@ struct OneOrMany<Item: BatchItem>: Decodable, Sendable, Described {
 /// A list that is neither empty nor too long; its length is looked at before its items.
 struct Batch<Item: BatchItem>: Decodable, Sendable, Described {
     static var maximumCount: Int { 1_000 }
-    /// Bad times named in one answer.
-    static var maximumErrors: Int { 100 }
 
     let items: [Item]
 

@@ -1,24 +1,76 @@
 import Contracts
 import Foundation
-import Postgres
 import ServiceKit
 
 /// Answers with figures over time.
 struct OverviewRoutes {
-    let database: Database
+    let answers: Answers
 
     var endpoints: Endpoints {
         Endpoints("analytics") {
             Endpoint.get("overview", "Figures over time", may: "analytics:read", overview)
+            Endpoint.get("users", "People over time: active, new, returning, joining and leaving", may: "analytics:read", users)
+            Endpoint.get("content", "What was written and looked at over time", may: "analytics:read", content)
+            Endpoint.get("ai-assistant", "What the assistant answered over time, and how it was liked", may: "analytics:read", assistant)
         }
     }
 
-    /// One transaction for both statements, on the connections for statements that may take long.
-    func overview(_ request: CallerRequest, _ query: OverviewQuery) async throws -> OverviewView {
-        let period = try Period(from: query.from?.date, to: query.to?.date, granularity: query.granularity ?? .day, now: request.now)
-        return try await database.transaction(as: request.caller) { tx in
-            let store = OverviewStore(tx: tx)
-            return OverviewView(Overview(period, activity: try store.activity(period), facts: try store.facts(period)))
+    func overview(_ request: CallerRequest, _ query: OverviewQuery) async throws -> FiguresView<OverviewFigures> {
+        let period = try query.period(now: request.now)
+        return try await answers.readFolded(as: request.caller) { tx, exactness in
+            let activity = try ActivityStore(tx: tx, exactness: exactness).activity(period)
+            let facts = try FactFigureStore(tx: tx).counts(activity.period, OverviewFigures.kinds)
+            return FiguresView(
+                activity.period, totals: OverviewFigures(activity.totals, facts.totals),
+                series: activity.period.buckets.map { start in
+                    Dated(start, OverviewFigures(activity.buckets[start] ?? Activity(), facts.buckets[start] ?? FactSums()))
+                },
+                approximate: Estimate.of(["uniqueUsers", "sessions"], when: activity.isEstimated))
+        }
+    }
+
+    func users(_ request: CallerRequest, _ query: OverviewQuery) async throws -> FiguresView<UserFigures> {
+        let period = try query.period(now: request.now)
+        return try await answers.readFolded(as: request.caller) { tx, exactness in
+            let activity = try ActivityStore(tx: tx, exactness: exactness).activity(period)
+            let facts = try FactFigureStore(tx: tx).counts(activity.period, UserFigures.kinds)
+            let new = try CohortStore(tx: tx).sizes(activity.period)
+            return FiguresView(
+                activity.period,
+                totals: UserFigures(activity.totals, new: new.values.reduce(0, +), facts.totals),
+                series: activity.period.buckets.map { start in
+                    Dated(
+                        start,
+                        UserFigures(
+                            activity.buckets[start] ?? Activity(), new: new[start] ?? 0, facts.buckets[start] ?? FactSums()))
+                },
+                approximate: Estimate.of(["activeUsers", "returningUsers", "sessions"], when: activity.isEstimated))
+        }
+    }
+
+    func content(_ request: CallerRequest, _ query: OverviewQuery) async throws -> ContentView {
+        let period = try query.period(now: request.now)
+        return try await answers.readFolded(as: request.caller) { tx, exactness in
+            let activity = try ActivityStore(tx: tx, exactness: exactness).activity(period)
+            let store = FactFigureStore(tx: tx)
+            let facts = try store.counts(activity.period, ContentFigures.kinds)
+            return ContentView(
+                activity.period, totals: ContentFigures(activity.totals, facts.totals),
+                series: activity.period.buckets.map { start in
+                    Dated(start, ContentFigures(activity.buckets[start] ?? Activity(), facts.buckets[start] ?? FactSums()))
+                },
+                categories: try store.labels(activity.period, .publication))
+        }
+    }
+
+    func assistant(_ request: CallerRequest, _ query: OverviewQuery) async throws -> AssistantView {
+        let period = try query.period(now: request.now)
+        return try await answers.readFolded(as: request.caller) { tx, _ in
+            let store = FactFigureStore(tx: tx)
+            let figures = try store.assistant(period)
+            return AssistantView(
+                period, totals: figures.totals, series: figures.series(AssistantFigures()) { $1 },
+                models: try store.labels(period, .answer), ratings: try store.labels(period, .rating))
         }
     }
 }
@@ -27,103 +79,174 @@ struct OverviewQuery: Decodable, Sendable {
     let from: Moment?
     let to: Moment?
     let granularity: Granularity?
-}
 
-/// A time in a query: RFC 3339, or a date alone for its first moment in UTC.
-struct Moment: Decodable, Sendable, Described {
-    let date: Date
-    static var schema: Schema { .string(format: "date-time") }
-    static var placeholder: Moment { Moment(date: Date(timeIntervalSince1970: 0)) }
-
-    private init(date: Date) { self.date = date }
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let text = try container.decode(String.self)
-        guard let date = Timestamp.date(text) ?? Timestamp.date(text + "T00:00:00Z") else {
-            let problem = TextProblem("invalid-time", "must be a time as in RFC 3339, such as 2026-01-15T10:30:00Z, or a date")
-            throw DecodingError.dataCorrupted(
-                .init(codingPath: container.codingPath, debugDescription: problem.detail, underlyingError: problem))
-        }
-        self.date = date
+    func period(now: Date) throws -> Period {
+        try Period(from: from?.date, to: to?.date, granularity: granularity ?? .day, now: now)
     }
 }
 
 /// The figures of a period, whole and by buckets. Distinct counts of buckets do not add up to those of the whole.
-struct OverviewView: View {
-    struct Totals: Codable, Sendable {
-        let events: Int
-        let pageViews: Int
-        let uniqueUsers: Int
-        let sessions: Int
-        let registrations: Int
-        let signIns: Int
-        let publications: Int
-        let uploads: Int
-        let answers: Int
-        let ratings: Int
-        let notifications: Int
-    }
-
-    struct Bucket: Codable, Sendable {
-        let start: Date
-        let events: Int
-        let pageViews: Int
-        let uniqueUsers: Int
-        let sessions: Int
-        let registrations: Int
-        let signIns: Int
-        let publications: Int
-        let uploads: Int
-        let answers: Int
-        let ratings: Int
-        let notifications: Int
-    }
-
+struct FiguresView<Figures: Codable & Sendable>: View {
     let from: Date
     let to: Date
     let granularity: Granularity
-    let totals: Totals
-    let series: [Bucket]
+    let totals: Figures
+    let series: [Dated<Figures>]
+    /// The standard error of those figures that are estimates, as a share of the figure; left out when all are exact.
+    let approximate: [String: Double]?
 
-    init(_ overview: Overview) {
-        from = overview.period.from
-        to = overview.period.to
-        granularity = overview.period.granularity
-        totals = Totals(overview.totals)
-        series = overview.series.map { Bucket($0.start, $0.figures) }
+    init(_ period: Period, totals: Figures, series: [Dated<Figures>], approximate: [String: Double]? = nil) {
+        from = period.from
+        to = period.to
+        granularity = period.granularity
+        self.totals = totals
+        self.series = series
+        self.approximate = approximate
     }
 }
 
-extension OverviewView.Totals {
-    fileprivate init(_ figures: Figures) {
-        events = figures.activity.events
-        pageViews = figures.activity.pageViews
-        uniqueUsers = figures.activity.uniqueUsers
-        sessions = figures.activity.sessions
-        registrations = figures.count(.registration)
-        signIns = figures.count(.signIn)
-        publications = figures.count(.publication)
-        uploads = figures.count(.upload)
-        answers = figures.count(.answer)
-        ratings = figures.count(.rating)
-        notifications = figures.count(.notification)
+struct OverviewFigures: Codable, Sendable, Equatable {
+    let events: Int
+    let pageViews: Int
+    let uniqueUsers: Int
+    let sessions: Int
+    let registrations: Int
+    let signIns: Int
+    let publications: Int
+    let uploads: Int
+    let answers: Int
+    let ratings: Int
+    let notifications: Int
+
+    static let kinds: [FactKind] = [.registration, .signIn, .publication, .upload, .answer, .rating, .notification]
+
+    init(_ activity: Activity, _ facts: FactSums) {
+        events = activity.events
+        pageViews = activity.pageViews
+        uniqueUsers = activity.uniqueUsers
+        sessions = activity.sessions
+        registrations = facts.count(.registration)
+        signIns = facts.count(.signIn)
+        publications = facts.count(.publication)
+        uploads = facts.count(.upload)
+        answers = facts.count(.answer)
+        ratings = facts.count(.rating)
+        notifications = facts.count(.notification)
     }
 }
 
-extension OverviewView.Bucket {
-    fileprivate init(_ start: Date, _ figures: Figures) {
-        self.start = start
-        events = figures.activity.events
-        pageViews = figures.activity.pageViews
-        uniqueUsers = figures.activity.uniqueUsers
-        sessions = figures.activity.sessions
-        registrations = figures.count(.registration)
-        signIns = figures.count(.signIn)
-        publications = figures.count(.publication)
-        uploads = figures.count(.upload)
-        answers = figures.count(.answer)
-        ratings = figures.count(.rating)
-        notifications = figures.count(.notification)
+struct UserFigures: Codable, Sendable, Equatable {
+    /// Different people of whom an event or a page view was reported.
+    let activeUsers: Int
+    /// Those of whom it was the first.
+    let newUsers: Int
+    let returningUsers: Int
+    let sessions: Int
+    let registrations: Int
+    let signIns: Int
+    let failedSignIns: Int
+    let verifiedEmails: Int
+    let invitations: Int
+    let membersAdded: Int
+    let membersRemoved: Int
+
+    static let kinds: [FactKind] = [.registration, .signIn, .signInFailed, .emailVerified, .invitation, .memberAdded, .memberRemoved]
+
+    init(_ activity: Activity, new: Int, _ facts: FactSums) {
+        activeUsers = activity.uniqueUsers
+        newUsers = new
+        returningUsers = max(0, activity.uniqueUsers - new)
+        sessions = activity.sessions
+        registrations = facts.count(.registration)
+        signIns = facts.count(.signIn)
+        failedSignIns = facts.count(.signInFailed)
+        verifiedEmails = facts.count(.emailVerified)
+        invitations = facts.count(.invitation)
+        membersAdded = facts.count(.memberAdded)
+        membersRemoved = facts.count(.memberRemoved)
+    }
+}
+
+struct ContentFigures: Codable, Sendable, Equatable {
+    let drafts: Int
+    let publications: Int
+    let unpublications: Int
+    let deletions: Int
+    let uploads: Int
+    let uploadedBytes: Int
+    let pageViews: Int
+
+    static let kinds: [FactKind] = [.draft, .publication, .unpublication, .articleDeleted, .upload]
+
+    init(_ activity: Activity, _ facts: FactSums) {
+        drafts = facts.count(.draft)
+        publications = facts.count(.publication)
+        unpublications = facts.count(.unpublication)
+        deletions = facts.count(.articleDeleted)
+        uploads = facts.count(.upload)
+        uploadedBytes = facts.amount(.upload)
+        pageViews = activity.pageViews
+    }
+}
+
+struct ContentView: View {
+    let from: Date
+    let to: Date
+    let granularity: Granularity
+    let totals: ContentFigures
+    let series: [Dated<ContentFigures>]
+    /// Publications by category, the most frequent first.
+    let categories: [CategoryCount]
+
+    struct CategoryCount: Codable, Sendable {
+        let category: String?
+        let publications: Int
+    }
+
+    init(_ period: Period, totals: ContentFigures, series: [Dated<ContentFigures>], categories: [FactFigureStore.Label]) {
+        from = period.from
+        to = period.to
+        granularity = period.granularity
+        self.totals = totals
+        self.series = series
+        self.categories = categories.map { CategoryCount(category: $0.label, publications: $0.facts) }
+    }
+}
+
+struct AssistantView: View {
+    let from: Date
+    let to: Date
+    let granularity: Granularity
+    let totals: AssistantFigures
+    let series: [Dated<AssistantFigures>]
+    /// Answers and their tokens by model, the most used first.
+    let models: [ModelCount]
+    /// How often each rating was given, from 1 to 5.
+    let ratings: [RatingCount]
+
+    struct ModelCount: Codable, Sendable {
+        let model: String?
+        let answers: Int
+        let tokens: Int
+    }
+
+    struct RatingCount: Codable, Sendable {
+        let rating: Int
+        let count: Int
+    }
+
+    init(
+        _ period: Period, totals: AssistantFigures, series: [Dated<AssistantFigures>], models: [FactFigureStore.Label],
+        ratings: [FactFigureStore.Label]
+    ) {
+        from = period.from
+        to = period.to
+        granularity = period.granularity
+        self.totals = totals
+        self.series = series
+        self.models = models.map { ModelCount(model: $0.label, answers: $0.facts, tokens: $0.amount) }
+        let given = Dictionary(
+            ratings.compactMap { row in row.label.flatMap { Int($0) }.map { ($0, row.facts) } }, uniquingKeysWith: +)
+        self.ratings = (1...5).map { RatingCount(rating: $0, count: given[$0] ?? 0) }
     }
 }

@@ -2,114 +2,195 @@ import Contracts
 import Foundation
 import Postgres
 
-/// The statements that answer searches: one row with everything, so a search is one round trip on one snapshot.
+/// The statements that answer searches. The whole of an answer is one row: one round trip, one snapshot.
 struct SearchQueries: Sendable {
-    let text: SearchText
-    let type: DocumentType?
-    let tag: Label?
+    let filter: SearchFilter
+    let sight: Sight
 
-    /// Least resemblance of a title to what is looked for (pg_trgm's word similarity): 0.28 takes two letters that changed
-    /// places in a word of six.
-    static let leastResemblance = 0.28
-    /// Of long texts, the snippet is looked for in the beginning.
-    static let snippetSource = 20_000
+    /// Of long texts, a snippet is looked for in the beginning.
+    static let snippetSource: Int32 = 20_000
 
-    func outcome(_ mode: SearchMode, after place: SearchPlace?, limit: Int) -> Query<SearchOutcome> {
-        let later: SQL = place.map { "WHERE (score, id) < (\($0.score), \($0.id))" } ?? .empty
+    // MARK: - What a query means
+
+    /// What an organization says of its searches, and what is known of its documents.
+    static let context = Query<(SearchSettings, Corpus)>(
+        """
+        SELECT coalesce(s.version, 0) AS version, s.language, coalesce(s.synonyms, '[]') AS synonyms,
+            coalesce(s.stop_words, '{}') AS stop_words, coalesce(c.documents, 0) AS documents, coalesce(c.length, 0) AS length
+        FROM (SELECT) AS one LEFT JOIN settings s ON true LEFT JOIN statistics c ON true
+        """
+    ) { row in
+        (try SearchSettings(row: row), Corpus(documents: try row("documents"), averageLength: try row("length")))
+    }
+
+    /// `known`: what the words mean as they stand. Typing errors are then looked for in words that are known, too: in the rarest.
+    func meanings(of question: Question, correcting known: [Meaning]?) -> Query<Meaning> {
+        Query(
+            """
+            SELECT word::bigint AS word, kind, stem, documents
+            FROM understand(
+                \(question.words)::text[], \(Int32(question.openWord)), \(question.correctable(knowing: known).map(Int32.init))::integer[],
+                \(known != nil), \(sight.permissions)::text[])
+            """
+        ) { row in
+            Meaning(word: try row("word"), kind: try row("kind"), stem: try row("stem"), documents: try row("documents"))
+        }
+    }
+
+    // MARK: - Finding
+
+    func outcome(_ plan: SearchPlan, typed: SearchText, _ ranking: Ranking, after place: SearchPlace?, limit: Int) -> Query<SearchOutcome> {
+        let stems = plan.scored.flatMap { $0.exact + $0.loose } + plan.phrases.flatMap(\.stems)
+        return outcome(
+            ranked(plan, typed, ranking, also: [], most: SearchOutcome.maximumCounted + 1), marking: stems, after: place, limit: limit)
+    }
+
+    /// Titles that have the text as it stands.
+    func titles(with typed: SearchText, after place: SearchPlace?, limit: Int) -> Query<SearchOutcome> {
+        outcome(
+            """
+            SELECT id, CASE WHEN starts_with(title_key, title_key(\(typed))) THEN 0.9 ELSE 0.5 END::float8 AS score
+            FROM documents
+            WHERE searchable AND strpos(title_key, title_key(\(typed))) > 0 AND needs = ANY (\(sight.permissions)::text[])
+                AND (only_for IS NULL OR only_for = \(sight.person)) AND \(fragment: filterByColumn)
+            LIMIT \(SearchOutcome.maximumCounted + 1)
+            """, marking: [], after: place, limit: limit)
+    }
+
+    /// Completions: documents whose titles have every word.
+    func completions(_ plan: SearchPlan, typed: SearchText, _ ranking: Ranking) -> Query<Suggestion> {
+        let inTitle = plan.groups.compactMap { TSQuery.anyOf($0, in: "A") }
         return Query(
             """
-            WITH matches AS MATERIALIZED (\(fragment: matches(mode))),
+            SELECT title, type, id, slug
+            FROM (\(fragment: ranked(plan, typed, ranking, also: inTitle, most: Suggestion.maximumCount))) AS found
+            JOIN documents USING (id) ORDER BY score DESC, id DESC
+            """, Suggestion.init(row:))
+    }
+
+    func titleCompletions(of typed: SearchText) -> Query<Suggestion> {
+        Query(
+            """
+            SELECT title, type, id, slug FROM documents
+            WHERE searchable AND strpos(title_key, title_key(\(typed))) > 0 AND needs = ANY (\(sight.permissions)::text[])
+                AND (only_for IS NULL OR only_for = \(sight.person))
+            ORDER BY starts_with(title_key, title_key(\(typed))) DESC, title, id LIMIT \(Suggestion.maximumCount)
+            """, Suggestion.init(row:))
+    }
+
+    // MARK: - Parts
+
+    /// Ids and scores, the best first.
+    private func ranked(_ plan: SearchPlan, _ typed: SearchText, _ ranking: Ranking, also: [String], most: Int) -> SQL {
+        let groups = plan.groups.map { Array(Set($0)).sorted() } + filter.keys.map { [$0] } + [sight.keys]
+        let phrases = (plan.phrases.map(Self.either) + also.map { "\($0)::tsquery" }).joined(separator: ", ")
+        let neighbours = plan.neighbours.compactMap { TSQuery.beside($0.first, $0.second) }
+        return """
+            SELECT id, score FROM ranked(
+                \(JSONB(groups)), array_remove(ARRAY[\(fragment: phrases)]::tsquery[], NULL), \(fragment: Self.either(plan.excluded)), \(sight.permissions)::text[],
+                \(sight.person), \(filter.from), \(filter.to),
+                \(plan.scored.map { TSQuery.anyOf($0.exact) })::text[]::tsquery[],
+                \(plan.scored.map { TSQuery.anyOf($0.loose) })::text[]::tsquery[],
+                \(plan.scored.map(\.weight)), \(neighbours.isEmpty ? nil : neighbours.joined(separator: " | "))::tsquery,
+                title_key(\(typed)), \(max(1, ranking.averageLength)), \(ranking.moment), \(plan.mode == .some), \(Int32(most)))
+            """
+    }
+
+    private static func either(_ checked: SearchPlan.Checked) -> SQL {
+        "phrase_query(\(checked.phrases)::text[], \(TSQuery.anyOf(checked.stems))::tsquery)"
+    }
+
+    private var filterByColumn: SQL {
+        var conditions: [SQL] = ["true"]
+        if let type = filter.type { conditions.append("type = \(type)") }
+        if let tag = filter.tag { conditions.append("\(tag) = ANY (tags)") }
+        if let category = filter.category { conditions.append("category = \(category)") }
+        if let author = filter.author { conditions.append("author_id = \(author)") }
+        if let from = filter.from { conditions.append("published_at >= \(from)") }
+        if let to = filter.to { conditions.append("published_at < \(to)") }
+        return conditions.joined(separator: " AND ")
+    }
+
+    /// `found` gives ids and scores: at most one more than are counted. Everything else is read under row-level security.
+    private func outcome(_ found: SQL, marking stems: [String], after place: SearchPlace?, limit: Int) -> Query<SearchOutcome> {
+        let later: SQL = place.map { "WHERE (score, id) < (\($0.score), \($0.id))" } ?? .empty
+        let marks = TSQuery.anyOf(stems)
+        return Query(
+            """
+            WITH found AS MATERIALIZED (\(fragment: found)),
+            matches AS MATERIALIZED (
+                SELECT d.id, score, type, tags, category, author_id FROM found JOIN documents d USING (id) WHERE searchable),
             page AS (SELECT id, score FROM matches \(fragment: later) ORDER BY score DESC, id DESC LIMIT \(limit))
             SELECT
                 (SELECT count(*) FROM matches) AS total,
                 (SELECT coalesce(jsonb_object_agg(type, number), '{}') FROM
-                    (SELECT type, count(*) AS number FROM matches GROUP BY type) AS types) AS types,
+                    (SELECT type, count(*) AS number FROM matches GROUP BY type) AS counted) AS types,
                 (SELECT coalesce(jsonb_object_agg(tag, number), '{}') FROM
                     (SELECT tag, count(*) AS number FROM matches, unnest(tags) AS tag
-                     GROUP BY tag ORDER BY number DESC, tag LIMIT \(Facets.maximumTags)) AS tags) AS tags,
+                     GROUP BY tag ORDER BY number DESC, tag LIMIT \(Facets.maximumValues)) AS counted) AS tags,
+                (SELECT coalesce(jsonb_object_agg(category, number), '{}') FROM
+                    (SELECT category, count(*) AS number FROM matches WHERE category IS NOT NULL
+                     GROUP BY category ORDER BY number DESC, category LIMIT \(Facets.maximumValues)) AS counted) AS categories,
+                (SELECT coalesce(jsonb_object_agg(author_id, number), '{}') FROM
+                    (SELECT author_id, count(*) AS number FROM matches WHERE author_id IS NOT NULL
+                     GROUP BY author_id ORDER BY number DESC, author_id LIMIT \(Facets.maximumValues)) AS counted) AS authors,
                 (SELECT coalesce(jsonb_agg(jsonb_build_object(
-                        'type', type, 'id', id, 'title', title, 'slug', slug, 'snippet', \(fragment: snippet(mode)), 'score', score,
-                        'category', category, 'tags', tags, 'publishedAt', published_at) ORDER BY score DESC, id DESC), '[]')
+                        'type', type, 'id', id, 'title', title, 'slug', slug, 'score', score, 'category', category, 'tags', tags,
+                        'authorId', author_id, 'publishedAt', published_at,
+                        'highlightedTitle', marked(language, title, \(marks)::tsquery, true),
+                        'snippet', marked(
+                            language, passage(excerpt, body, \(stems)::text[], \(Self.snippetSource)), \(marks)::tsquery, false))
+                        ORDER BY score DESC, id DESC), '[]')
                     FROM page JOIN documents USING (id)) AS hits
             """
         ) { row in
             let types: JSONB<[String: Int]> = try row("types")
             let tags: JSONB<[String: Int]> = try row("tags")
+            let categories: JSONB<[String: Int]> = try row("categories")
+            let authors: JSONB<[String: Int]> = try row("authors")
             let hits: JSONB<[SearchHit]> = try row("hits")
+            let total: Int = try row("total")
             return SearchOutcome(
-                hits: hits.value.map { $0.with(snippet: Snippet.html(marked: $0.snippet)) },
-                facets: Facets(type: types.value, tag: tags.value), total: try row("total"))
-        }
-    }
-
-    private var query: SQL { "websearch_to_tsquery('documents', \(text))" }
-
-    private func matches(_ mode: SearchMode) -> SQL {
-        var conditions: [SQL] = ["searchable"]
-        let score: SQL
-        switch mode {
-        case .words:
-            // Weighted by where the words stand, lessened for long texts, brought between 0 and 1.
-            score = "ts_rank_cd('{0.1, 0.2, 0.4, 1.0}', words, \(fragment: query), 1 | 32)"
-            conditions.append("words @@ \(fragment: query)")
-        case .resemblance:
-            score = "CASE WHEN strpos(title_key, title_key(\(text))) > 0 THEN 1 ELSE word_similarity(title_key(\(text)), title_key) END"
-            conditions.append(
-                """
-                (strpos(title_key, title_key(\(text))) > 0
-                 OR word_similarity(title_key(\(text)), title_key) >= \(Self.leastResemblance))
-                """)
-        }
-        if let type { conditions.append("type = \(type)") }
-        if let tag { conditions.append("\(tag) = ANY (tags)") }
-        return """
-            SELECT id, type, tags, (\(fragment: score))::float8 AS score FROM documents
-            WHERE \(fragment: conditions.joined(separator: " AND "))
-            """
-    }
-
-    /// The words that were found stand between the control characters of `Snippet`.
-    private func snippet(_ mode: SearchMode) -> SQL {
-        let source: SQL = "left(concat_ws(' … ', nullif(excerpt, ''), body), \(Int32(Self.snippetSource)))"
-        switch mode {
-        case .words:
-            return """
-                ts_headline('documents', \(fragment: source), \(fragment: query),
-                    'MaxFragments=2, MinWords=8, MaxWords=25, FragmentDelimiter=" … ", StartSel=' || chr(2) || ', StopSel=' || chr(3))
-                """
-        case .resemblance: return "left(\(fragment: source), 200)"
+                hits: hits.value.map(\.escaped),
+                facets: Facets(type: types.value, tag: tags.value, category: categories.value, author: authors.value),
+                total: min(total, SearchOutcome.maximumCounted), totalIsExact: total <= SearchOutcome.maximumCounted)
         }
     }
 }
 
-/// Completions of what somebody is typing.
-enum SuggestQueries {
-    /// Titles that begin with the text first, then those with a word that does; when there is none, those that resemble it.
-    static func completions(of text: SearchText) -> Query<Suggestion> {
-        Query(
-            """
-            WITH titles AS (
-                SELECT title, type, id, slug, word_similarity(typed, title_key) AS resemblance,
-                    CASE WHEN starts_with(title_key, typed) THEN 2 WHEN strpos(' ' || title_key, ' ' || typed) > 0 THEN 1 ELSE 0 END AS fit
-                FROM documents, title_key(\(text)) AS typed WHERE searchable
-            )
-            SELECT title, type, id, slug FROM titles
-            WHERE fit > 0
-                OR resemblance >= \(SearchQueries.leastResemblance) AND NOT EXISTS (SELECT FROM titles WHERE fit > 0)
-            ORDER BY fit DESC, resemblance DESC, title, id LIMIT \(Suggestion.maximumCount)
-            """
-        ) { row in
-            Suggestion(text: try row("title"), type: try row("type"), id: try row("id"), slug: try row("slug"))
-        }
+/// Texts of `tsquery`, from stems that the index knows: each stands in quotation marks, so no sign in one means anything.
+enum TSQuery {
+    /// Nil when there is none. `weights` narrows it to fields.
+    static func anyOf(_ stems: [String], in weights: String? = nil) -> String? {
+        stems.isEmpty ? nil : stems.map { quoted($0) + (weights.map { ":" + $0 } ?? "") }.joined(separator: " | ")
+    }
+
+    /// One of the second directly after one of the first.
+    static func beside(_ first: [String], _ second: [String]) -> String? {
+        guard let first = anyOf(first), let second = anyOf(second) else { return nil }
+        return "((\(first)) <-> (\(second)))"
+    }
+
+    private static func quoted(_ stem: String) -> String {
+        "'" + stem.replacing("\\", with: "\\\\").replacing("'", with: "''") + "'"
     }
 }
 
 extension SearchHit {
-    fileprivate func with(snippet: String) -> SearchHit {
-        SearchHit(
-            type: type, id: id, title: title, slug: slug, snippet: snippet, score: score, category: category, tags: tags,
-            publishedAt: publishedAt)
+    /// What was marked, as HTML.
+    fileprivate var escaped: SearchHit {
+        var hit = self
+        hit.snippet = Snippet.html(marked: snippet)
+        hit.highlightedTitle = Snippet.html(marked: highlightedTitle)
+        return hit
+    }
+}
+
+extension Suggestion {
+    fileprivate init(row: Row) throws {
+        self.init(text: try row("title"), type: try row("type"), id: try row("id"), slug: try row("slug"))
     }
 }
 
 extension SearchText: SQLBindable {}
+extension Meaning.Kind: SQLDecodable {}

@@ -13,6 +13,7 @@ enum PermissionCatalog {
         Entry(permission: "ai:write", summary: "Ask the assistant and rate its answers"),
         Entry(permission: "analytics:read", summary: "Read figures and reports"),
         Entry(permission: "analytics:write", summary: "Report events"),
+        Entry(permission: "analytics:export", summary: "Take out raw events"),
         Entry(permission: "api:read", summary: "Call interfaces that read, as developers do"),
         Entry(permission: "api:write", summary: "Call interfaces that write, as developers do"),
         Entry(permission: "api-keys:manage", summary: "See and revoke API keys of others"),

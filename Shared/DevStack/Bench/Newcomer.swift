@@ -23,8 +23,10 @@ struct Newcomer: Sendable {
         return Newcomer(client: client.signedIn(token), token: token, tenant: tenant)
     }
 
-    func draft(_ title: String) async throws -> String {
-        let answer = try await client.post("/api/v1/content/articles", ["title": .string(title), "content": .string("<p>\(title)</p>")])
+    /// Its text is its title unless told otherwise.
+    func draft(_ title: String, text: String? = nil) async throws -> String {
+        let answer = try await client.post(
+            "/api/v1/content/articles", ["title": .string(title), "content": .string("<p>\(text ?? title)</p>")])
         guard answer.status == 201, let id = answer["id"].string else { throw StackFailure("writing answered \(answer.status)") }
         return id
     }

@@ -67,7 +67,9 @@ struct Pgbench {
 
 /// A peer's program, by name.
 enum Command {
-    static func output(_ name: String, _ arguments: [String], packages: String = "wrk postgresql") async throws -> String {
+    static func output(
+        _ name: String, _ arguments: [String], packages: String = "wrk postgresql", atMost limit: Duration = .seconds(120)
+    ) async throws -> String {
         let places = ["/usr/bin", "/usr/local/bin", "/usr/lib/postgresql/15/bin"].map { "\($0)/\(name)" }
         guard let path = places.first(where: { FileManager.default.isExecutableFile(atPath: $0) }) else {
             throw StackFailure("\(name) is not installed: apt-get install \(packages)")
@@ -75,6 +77,6 @@ enum Command {
         let log = FileManager.default.temporaryDirectory.appending(path: "trionex-\(name)-\(UUID().uuidString).log").path(
             percentEncoded: false)
         defer { try? FileManager.default.removeItem(atPath: log) }
-        return try await ManagedProcess.run(ProcessLaunch(path, arguments, log: log), atMost: .seconds(120)).output
+        return try await ManagedProcess.run(ProcessLaunch(path, arguments, log: log), atMost: limit).output
     }
 }

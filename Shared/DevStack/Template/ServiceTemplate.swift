@@ -74,6 +74,7 @@ struct ServiceLists {
     private static let documents = "Shared/ServiceKit/Docs/Main.swift"
     private static let routes = "Gateway/Domain/RoutingTable.swift"
     private static let identities = "Services/Auth/Routes/KeyRoutes.swift"
+    private static let groups = "Shared/Messaging/Operating/KnownGroups.swift"
     private static let deployments = "k8s/base/kustomization.yaml"
     private static let addresses = "k8s/base/platform/configuration.yaml"
 
@@ -82,7 +83,7 @@ struct ServiceLists {
         self.checkout = checkout
         for path in [
             Self.manifest, Self.names, Self.programs, Self.neighbours, Self.documents, Self.routes, Self.identities, Self.deployments,
-            Self.addresses,
+            Self.addresses, Self.groups,
         ] {
             guard let text = try? String(contentsOfFile: "\(checkout)/\(path)", encoding: .utf8) else {
                 throw StackFailure("There is no \(path) here: run this in the checkout.")
@@ -122,6 +123,8 @@ struct ServiceLists {
         let route = "        (."
         try lists.insert("\(route)\(word), [\"/api/v1/\(word)\"]),\n", after: "\(route)search, [\"/api/v1/search\"]),\n", in: Self.routes)
         try lists.insert(" .\(word),", after: ".files, .search,", in: Self.identities)
+        let group = "        \"trionex."
+        try lists.insert("\(group)\(word).organizations\",\n", after: "\(group)search.index\",\n", in: Self.groups)
         return lists.texts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 

@@ -240,6 +240,8 @@ extension ServiceTemplate {
 
     private static let migration = #"""
         -- include: _shared/messaging.sql
+        -- include: _shared/outbox.sql
+        -- include: _shared/inbox.sql
         -- include: _shared/idempotency.sql
 
         CREATE TABLE notes (

@@ -4,13 +4,14 @@ enum BrokerCommand: Equatable {
     case up(Int32)
     case delay(Int32, milliseconds: Int32)
     case leader(String, partition: Int32, broker: Int32)
+    case coordinator(String, broker: Int32)
     case topic(String, partitions: Int32)
     case errors(apiKey: Int16, code: Int32, count: Int)
     case topics
     case quit
 
     static let usage = """
-        down N | up N | rtt N MS | leader TOPIC PARTITION N | topic NAME PARTITIONS | error APIKEY CODE COUNT | topics | quit
+        down N | up N | rtt N MS | leader TOPIC PARTITION N | coordinator GROUP N | topic NAME PARTITIONS | error APIKEY CODE COUNT | topics | quit
         """
     /// More errors than a test can want.
     private static let errorLimit = 1_000
@@ -22,6 +23,7 @@ enum BrokerCommand: Equatable {
         case ("up", 2): self = .up(try Self.number(words[1]))
         case ("rtt", 3): self = .delay(try Self.number(words[1]), milliseconds: try Self.number(words[2]))
         case ("leader", 4): self = .leader(words[1], partition: try Self.number(words[2]), broker: try Self.number(words[3]))
+        case ("coordinator", 3): self = .coordinator(words[1], broker: try Self.number(words[2]))
         case ("topic", 3): self = .topic(words[1], partitions: try Self.number(words[2]))
         case ("error", 4):
             let count: Int = try Self.number(words[3])

@@ -19,6 +19,7 @@ struct TrionexBroker: ParsableCommand {
               up N                       broker N is back
               rtt N MS                   broker N answers MS milliseconds late
               leader TOPIC PARTITION N   broker N leads the partition
+              coordinator GROUP N        broker N coordinates the group
               topic NAME PARTITIONS      creates a topic
               error APIKEY CODE COUNT    the next COUNT requests of that API are answered with the error CODE
               topics                     lists the topics and their numbers of partitions

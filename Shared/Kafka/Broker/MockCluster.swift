@@ -55,6 +55,8 @@ final class MockCluster: @unchecked Sendable {  // two pointers that never chang
         case .delay(let broker, let milliseconds): try check(rd_kafka_mock_broker_set_rtt(cluster, broker, milliseconds), "rtt")
         case .leader(let topic, let partition, let broker):
             try check(rd_kafka_mock_partition_set_leader(cluster, topic, partition, broker), "leader")
+        case .coordinator(let group, let broker):
+            try check(rd_kafka_mock_coordinator_set(cluster, "group", group, broker), "coordinator")
         case .topic(let name, let partitions): try createTopic(name, partitions: Int(partitions))
         case .errors(let apiKey, let code, let count):
             var errors = [rd_kafka_resp_err_t](repeating: rd_kafka_resp_err_t(code), count: count)

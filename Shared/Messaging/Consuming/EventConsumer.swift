@@ -5,23 +5,35 @@ package import Logging
 package import Postgres
 import ServiceLifecycle
 import Synchronization
-import Tracing
 
 /// Handles events of other services, as the consumer group `trionex.<service>.<name>`.
 ///
 /// Each event takes effect once: handlers and the inbox's record commit together, and offsets are committed after that. Keys are
-/// handled side by side and each in order. A message that keeps failing goes to the dead-letter topic, and its key goes on.
+/// handled side by side and each in order, organizations in turn. A message that keeps failing goes to the dead-letter topic, and its key
+/// goes on (Decisions/0018).
 package final class EventConsumer: Service, Sendable {
     /// The limits and paces of a consumer.
     package struct Limits: Sendable {
-        /// Messages handled side by side.
-        package var workers = 8
-        /// Messages taken from the brokers and not finished.
-        package var inFlight = 1_000
-        /// Messages of one key handled in one transaction, where the handler takes several.
-        package var together = 200
+        /// Transactions side by side.
+        package var workers = 4
+        /// Transactions side by side for one organization: the other workers are for the other organizations.
+        package var workersOfOne = 2
+        /// Messages of one organization handled in one transaction, and their bytes.
+        package var together = 100
+        package var togetherBytes = 1_048_576
+        /// Where handlers are slow, only so many are handled together as take about this long: that is what others wait for, and how long
+        /// a transaction holds its locks.
+        package var transactionTarget: Duration = .milliseconds(50)
+        /// Messages taken from the brokers and not finished, and what they take in memory. As far as this reaches, an organization's
+        /// flood does not hold up what lies behind it in the same partition.
+        package var readAhead = 20_000
+        package var readAheadBytes = 33_554_432
+        /// Offsets between the first that is not finished and the last read: a key that waits for an outage holds up nobody until then.
+        package var span = 1_000_000
         /// Tries before a message is given up.
         package var attempts = 3
+        /// Tries of a message whose statements take too long: some minutes, which a busy database may need.
+        package var slowTries = 20
         /// Between the tries of a message that fails.
         package var retry = Backoff(first: .milliseconds(200), most: .seconds(2))
         /// Between tries while something it needs is away; these have no end.
@@ -32,11 +44,13 @@ package final class EventConsumer: Service, Sendable {
         package init() {}
     }
 
+    /// Messages taken from the client's queue at once.
+    private static let fetched = 1_000
+
     /// The consumer group: `trionex.<service>.<name>`.
     package let group: String
-    private let service: ServiceName
     private let handlers: HandlerTable
-    private let database: Database
+    private let inbox: InboxTransaction
     private let kafka: KafkaConfiguration
     private let producer: KafkaProducer
     private let limits: Limits
@@ -48,9 +62,8 @@ package final class EventConsumer: Service, Sendable {
         producer: KafkaProducer, limits: Limits = Limits(), now: @escaping @Sendable () -> Date = { Date() }, logger: Logger
     ) {
         group = Self.group(service: service, consumer: name)
-        self.service = service
         self.handlers = HandlerTable(handlers)
-        self.database = database
+        inbox = InboxTransaction(service: service, group: group, handlers: self.handlers, database: database)
         self.kafka = kafka
         self.producer = producer
         self.limits = limits
@@ -68,8 +81,9 @@ package final class EventConsumer: Service, Sendable {
             try? await gracefulShutdown()
             return
         }
+        MessagingMetrics.begin(group)
         let consumer = try KafkaConsumer(kafka, group: group, topics: handlers.topics, logger: logger)
-        let desk = LaneDesk(limit: limits.inFlight, together: handlers.batch == nil ? 1 : limits.together)
+        let desk = LaneDesk(limits)
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await self.work(consumer, desk) }
             tasks.addTask { await self.commitNowAndThen(consumer, desk) }
@@ -126,13 +140,15 @@ package final class EventConsumer: Service, Sendable {
     private func fetch(_ consumer: KafkaConsumer, _ desk: LaneDesk) async {
         while !Task.isCancelled {
             await desk.room()
-            guard !Task.isCancelled, let messages = await consumer.next(max: limits.inFlight / 2) else { return }
+            guard !Task.isCancelled, let messages = await consumer.next(max: Self.fetched) else { return }
+            var skipped = 0
             desk.add(messages) { message in
                 let isOurs = message.text(DeadLetter.Header.replayFor).map { $0 == group } ?? true
                 let isNeeded = isOurs && message.text("ce_type").map(handlers.handles) ?? true
-                if !isNeeded { MessagingMetrics.consumed(group, .skipped) }
+                if !isNeeded { skipped += 1 }
                 return isNeeded
             }
+            MessagingMetrics.consumed(group, .skipped, skipped)
         }
     }
 
@@ -143,148 +159,78 @@ package final class EventConsumer: Service, Sendable {
         }
     }
 
-    // MARK: - One message
+    // MARK: - One transaction
 
     private func handle(_ work: KeyLanes.Work, _ consumer: KafkaConsumer, _ desk: LaneDesk) async {
-        // A partition that others have now: they begin at our last commit.
-        guard consumer.owns(work.message) else { return desk.finish(work) }
         let start = ContinuousClock.now
-        if let batch = handlers.batch, !work.rest.isEmpty {
-            return await handle(together: work, batch, desk)
-        }
+        // Of partitions that others have now: they begin at our last commit.
+        let messages = work.messages.filter { consumer.owns($0) }
         do {
-            let wasNew = try await apply(work.message)
-            MessagingMetrics.consumed(group, wasNew ? .handled : .duplicate, since: start)
+            let outcome = try await inbox.apply(messages)
+            MessagingMetrics.consumed(group, .handled, outcome.new)
+            MessagingMetrics.consumed(group, .duplicate, messages.count - outcome.new)
+            MessagingMetrics.handled(group, since: start)
+            desk.handled(outcome.new, in: outcome.handling)
             desk.finish(work)
         } catch {
-            let verdict = Task.isCancelled ? Verdict.stop : Verdict(error)
-            await act(on: verdict, error, work, desk)
-        }
-    }
-
-    private func handle(together work: KeyLanes.Work, _ batch: @escaping HandlerTable.BatchEntry, _ desk: LaneDesk) async {
-        let start = ContinuousClock.now
-        do {
-            let new = try await apply(work.messages, batch)
-            for index in work.messages.indices { MessagingMetrics.consumed(group, index < new ? .handled : .duplicate, since: start) }
-            desk.finish(work)
-        } catch {
-            guard !Task.isCancelled else { return }
-            // One by one, at once: then the one that cannot be handled is found, and waits or is given up by itself.
-            desk.park(work, counts: false)
-            desk.resume(work.lane)
-        }
-    }
-
-    /// Several messages of one key in one transaction; gives how many had not been handled before.
-    private func apply(_ messages: [KafkaMessage], _ batch: @escaping HandlerTable.BatchEntry) async throws -> Int {
-        let events = try messages.map { (payload: Data($0.value ?? []), envelope: try CloudEvent.envelope(of: $0)) }
-        guard let first = events.first?.envelope, events.allSatisfy({ $0.envelope.tenant == first.tenant }) else { throw MixedKey() }
-        let group = group
-        return try await withSpan(
-            "consume \(first.type)", context: TraceCarrying.context(first.traceparent), ofKind: .consumer
-        ) { span in
-            span.attributes["messaging.batch.message_count"] = messages.count
-            return try await database.transaction(as: .service(service, for: first.tenant)) { tx in
-                var fresh = try InboxStore(tx: tx).claim(events.map(\.envelope.id), by: group)
-                // The first of several with the same id.
-                let new = events.filter { fresh.remove($0.envelope.id) != nil }
-                if !new.isEmpty { try batch(new)(tx) }
-                return new.count
-            }
-        }
-    }
-
-    private func act(on verdict: Verdict, _ error: any Error, _ work: KeyLanes.Work, _ desk: LaneDesk) async {
-        let reason = FailureReason.text(error)
-        switch verdict {
-        case .stop:
             // Not finished: it is delivered again.
-            return
-        case .outage:
-            logger.warning("event waits", metadata: ["reason": "\(reason)", "setbacks": "\(work.setbacks + 1)"])
-            postpone(work, by: limits.outage.wait(after: work.setbacks + 1), counts: false, desk)
+            guard !Task.isCancelled else { return }
+            await act(on: error, work, desk)
+        }
+    }
+
+    private func act(on failed: InboxTransaction.Failed, _ work: KeyLanes.Work, _ desk: LaneDesk) async {
+        let verdict = Verdict(failed.cause)
+        let attempt = Attempt(
+            at: now(), reason: FailureReason.text(failed.cause), counts: verdict == .failed || verdict == .hopeless)
+        switch verdict {
+        case .slow where work.setbacks >= limits.slowTries && work.count == 1:
+            // It would hold up its key for ever.
+            await bury(work, attempt, desk)
+        case .outage, .slow:
+            logger.warning("events wait", metadata: ["reason": "\(attempt.reason)", "setbacks": "\(work.setbacks + 1)"])
+            postpone(work, by: limits.outage.wait(after: work.setbacks + 1), after: attempt, desk)
+        case .collision:
+            postpone(work, by: limits.outage.wait(after: work.setbacks + 1), after: attempt, desk)
+        case .failed where work.count > 1, .hopeless where work.count > 1:
+            // At once, those that might be the cause alone: so it is found, and waits or is given up by itself.
+            desk.split(work, suspects: failed.suspects)
         case .failed where work.failures + 1 < limits.attempts:
-            MessagingMetrics.consumed(group, .retried)
-            postpone(work, by: limits.retry.wait(after: work.failures + 1), counts: true, desk)
-        case .failed:
-            await bury(work, reason: reason, attempts: work.failures + 1, desk)
-        case .hopeless:
-            await bury(work, reason: reason, attempts: 1, desk)
+            MessagingMetrics.consumed(group, .retried, 1)
+            postpone(work, by: limits.retry.wait(after: work.failures + 1), after: attempt, desk)
+        case .failed, .hopeless:
+            await bury(work, attempt, desk)
         }
     }
 
     /// The worker goes on with other keys meanwhile.
-    private func postpone(_ work: KeyLanes.Work, by wait: Duration, counts: Bool, _ desk: LaneDesk) {
-        desk.park(work, counts: counts)
+    private func postpone(_ work: KeyLanes.Work, by wait: Duration, after attempt: Attempt, _ desk: LaneDesk) {
+        desk.park(work, after: attempt, counts: attempt.counts)
         Task {
             try? await Task.sleep(for: wait)
-            desk.resume(work.lane)
+            desk.resume(work.shares.map(\.lane))
         }
     }
 
-    private func bury(_ work: KeyLanes.Work, reason: String, attempts: Int, _ desk: LaneDesk) async {
+    private func bury(_ work: KeyLanes.Work, _ attempt: Attempt, _ desk: LaneDesk) async {
         let message = work.message
-        let record = DeadLetter.record(of: message, group: group, reason: reason, attempts: attempts, time: Timestamp.text(now()))
+        let record = DeadLetter.record(
+            of: message, group: group, tries: work.failures + 1, history: work.history + [attempt])
         do {
             _ = try await producer.send(record)
-            MessagingMetrics.consumed(group, .dead)
+            MessagingMetrics.consumed(group, .dead, 1)
             logger.error(
                 "event given up",
                 metadata: [
-                    "reason": "\(reason)", "type": "\(message.text("ce_type") ?? "")", "eventId": "\(message.text("ce_id") ?? "")",
-                    "place": "\(message.place)", "offset": "\(message.offset)",
+                    "reason": "\(attempt.reason)", "type": "\(message.text("ce_type") ?? "")", "eventId": "\(message.text("ce_id") ?? "")",
+                    "place": "\(message.place)", "offset": "\(message.offset)", "traceparent": "\(message.text("traceparent") ?? "")",
                 ])
             desk.finish(work)
         } catch {
             guard !Task.isCancelled else { return }
             // Without a grave it is not given up: the whole of it is tried again.
-            postpone(work, by: limits.outage.wait(after: work.setbacks + 1), counts: false, desk)
+            let setback = Attempt(at: now(), reason: FailureReason.text(error), counts: false)
+            postpone(work, by: limits.outage.wait(after: work.setbacks + 1), after: setback, desk)
         }
-    }
-
-    /// False when the event had been handled before.
-    private func apply(_ message: KafkaMessage) async throws -> Bool {
-        let envelope = try CloudEvent.envelope(of: message)
-        let effects = try handlers.effects(of: Data(message.value ?? []), envelope)
-        let group = group
-        let context = TraceCarrying.context(envelope.traceparent)
-        return try await withSpan("consume \(envelope.type)", context: context, ofKind: .consumer) { _ in
-            try await database.transaction(as: .service(service, for: envelope.tenant)) { tx in
-                guard try InboxStore(tx: tx).claim(envelope.id, by: group) else { return false }
-                for effect in effects { try effect(tx) }
-                return true
-            }
-        }
-    }
-}
-
-/// Messages of one key that are of several organizations: nobody of ours writes such.
-private struct MixedKey: Error {}
-
-/// What a failure of handling means for the message.
-enum Verdict: Equatable {
-    /// We are shutting down.
-    case stop
-    /// Something it needs is away: no fault of the message.
-    case outage
-    /// Worth some more tries.
-    case failed
-    /// Cannot be read, and never will be.
-    case hopeless
-
-    init(_ error: any Error) {
-        self =
-            switch error {
-            case is DecodingError, is CloudEventProblem: .hopeless
-            case is CancellationError: .outage
-            case let error as PostgresFailure: error.isSerializationFailure || error.isLockNotAvailable ? .outage : .failed
-            case let error as any Failure: Self.isAway(error) ? .outage : .failed
-            default: .failed
-            }
-    }
-
-    private static func isAway(_ failure: any Failure) -> Bool {
-        if case .unavailable = failure.kind { true } else { false }
     }
 }

@@ -4,21 +4,25 @@ import Synchronization
 /// Where the fetching task and the workers of a consumer meet.
 final class LaneDesk: Sendable {
     private struct State {
-        var lanes = KeyLanes()
+        var lanes: KeyLanes
         var workers: [CheckedContinuation<KeyLanes.Work?, Never>] = []
         var fetcher: CheckedContinuation<Void, Never>?
         var isClosed = false
+        /// What handling an event has taken of late.
+        var secondsEach = 0.0
     }
 
-    /// Messages taken from the consumer and not finished.
-    private let limit: Int
-    /// Messages of one lane handed out together.
-    private let together: Int
-    private let state = Mutex(State())
+    /// How much the last transaction says of the next.
+    private static let newest = 0.2
+    /// Below so many a transaction's own cost would grow over that of its events, and slowness would make things slower.
+    private static let fewest = 10
 
-    init(limit: Int, together: Int = 1) {
-        self.limit = limit
-        self.together = together
+    private let limits: EventConsumer.Limits
+    private let state: Mutex<State>
+
+    init(_ limits: EventConsumer.Limits) {
+        self.limits = limits
+        state = Mutex(State(lanes: KeyLanes(workersEach: limits.workersOfOne)))
     }
 
     func add(_ messages: [KafkaMessage], needed: (KafkaMessage) -> Bool) {
@@ -34,7 +38,7 @@ final class LaneDesk: Sendable {
     func room() async {
         await withCheckedContinuation { continuation in
             let isFree = state.withLock { state in
-                if state.isClosed || state.lanes.count < limit { return true }
+                if state.isClosed || hasRoom(state.lanes) { return true }
                 state.fetcher = continuation
                 return false
             }
@@ -42,12 +46,12 @@ final class LaneDesk: Sendable {
         }
     }
 
-    /// The next message to handle; nil when the desk is closed.
+    /// What to handle next; nil when the desk is closed.
     func next() async -> KeyLanes.Work? {
         await withCheckedContinuation { continuation in
             let now = state.withLock { state -> KeyLanes.Work?? in
                 if state.isClosed { return .some(nil) }
-                if let work = state.lanes.take(most: together) { return work }
+                if let work = take(&state) { return work }
                 state.workers.append(continuation)
                 return .none
             }
@@ -56,8 +60,22 @@ final class LaneDesk: Sendable {
     }
 
     func finish(_ work: KeyLanes.Work) { change { $0.lanes.finish(work) } }
-    func park(_ work: KeyLanes.Work, counts: Bool) { change { $0.lanes.park(work, counts: counts) } }
-    func resume(_ lane: KeyLanes.Lane) { change { $0.lanes.resume(lane) } }
+
+    /// What the handlers of a transaction took, without its own cost: slow ones get fewer events together.
+    func handled(_ count: Int, in elapsed: Duration) {
+        guard count > 0 else { return }
+        state.withLock { $0.secondsEach += (elapsed / .seconds(1) / Double(count) - $0.secondsEach) * Self.newest }
+    }
+
+    func park(_ work: KeyLanes.Work, after attempt: Attempt, counts: Bool) {
+        change { $0.lanes.park(work, after: attempt, counts: counts) }
+    }
+    func split(_ work: KeyLanes.Work, suspects: Set<Suspect>) { change { $0.lanes.split(work, suspects: suspects) } }
+    func resume(_ lanes: [KeyLanes.Lane]) {
+        change { state in
+            for lane in lanes { state.lanes.resume(lane) }
+        }
+    }
 
     func positions() -> [KafkaPosition] { state.withLock { $0.lanes.positions() } }
 
@@ -79,13 +97,23 @@ final class LaneDesk: Sendable {
         fetcher?.resume()
     }
 
+    private func take(_ state: inout State) -> KeyLanes.Work? {
+        let fitting = limits.transactionTarget / .seconds(1) / max(state.secondsEach, .ulpOfOne)
+        return state.lanes.take(
+            most: min(limits.together, max(Self.fewest, Int(min(Double(limits.together), fitting)))), bytes: limits.togetherBytes)
+    }
+
+    private func hasRoom(_ lanes: KeyLanes) -> Bool {
+        lanes.count < limits.readAhead && lanes.bytes < limits.readAheadBytes && lanes.span < limits.span
+    }
+
     private func change(_ body: (inout State) -> Void) {
         typealias Ready = ([(CheckedContinuation<KeyLanes.Work?, Never>, KeyLanes.Work)], CheckedContinuation<Void, Never>?)
         let (workers, fetcher) = state.withLock { state -> Ready in
             body(&state)
             var ready: Ready = ([], nil)
-            while !state.workers.isEmpty, let work = state.lanes.take(most: together) { ready.0.append((state.workers.removeLast(), work)) }
-            if state.lanes.count < limit {
+            while !state.workers.isEmpty, let work = take(&state) { ready.0.append((state.workers.removeLast(), work)) }
+            if state.fetcher != nil, hasRoom(state.lanes) {
                 ready.1 = state.fetcher
                 state.fetcher = nil
             }

@@ -13,6 +13,8 @@ struct PartitionProgress {
     private var last: Int64?
 
     var isIdle: Bool { steps.isEmpty }
+    /// Offsets that are remembered: from the first not handled to the last begun.
+    var span: Int { steps.count }
 
     /// Offsets begin in ascending order. One that does not says that the partition is read anew, so what was known is forgotten.
     mutating func begin(_ offset: Int64) {

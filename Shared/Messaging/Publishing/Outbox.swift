@@ -1,6 +1,7 @@
 package import Contracts
 import Foundation
 package import Postgres
+import Tracing
 
 /// Announces what a transaction has changed: the events commit with it or not at all, and the relay publishes them afterwards.
 package struct Outbox {
@@ -17,7 +18,7 @@ package struct Outbox {
     /// All of them in one statement, in their order.
     package func append(_ events: [any Event]) throws {
         guard !events.isEmpty else { return }
-        let traceparent = TraceCarrying.traceparent(of: tx.context)
+        let traceparent = TraceCarrying.traceparent(of: ServiceContext.current ?? tx.context)
         try OutboxStore(tx: tx).add(events.map { try entry($0, traceparent) })
         tx.afterCommit { RelaySignals.wakeAll() }
     }

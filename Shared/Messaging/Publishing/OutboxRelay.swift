@@ -6,56 +6,100 @@ package import Postgres
 import ServiceLifecycle
 import Synchronization
 
-/// Publishes a service's outbox in the order of each key, and marks what the brokers have.
+/// Publishes a service's outbox in the order of each key, fairly between tenants, and marks what the brokers have.
 ///
-/// Of several replicas one works, by a lease in the database; no transaction is open while the brokers are waited for. Should two
-/// work for a moment (a lease that ran out in a long pause), events are published twice, and the first time still in order: a stale
-/// relay only repeats what the new one has read as unsent. Inboxes drop repetitions.
+/// The replicas of a service share the keys by shards. A shard is worked on by one relay at a time, under a lease in the database; no
+/// transaction is open while the brokers are waited for. Should two work on one for a moment (a lease that ran out in a long pause),
+/// events are published twice, and the first time still in order: a stale relay only repeats what the new one has read as unsent.
+/// Inboxes drop repetitions. Why it is made so: Shared/Decisions/0017-outbox-relay.md.
 package final class OutboxRelay: Service, Sendable {
     /// The limits and paces of a relay.
     package struct Limits: Sendable {
-        /// Events published together.
-        package var batch = 1_000
-        package var batchBytes = 8_388_608
-        /// How long a commit of another replica can go unnoticed.
+        /// Events read and published together.
+        package var batch = 512
+        package var batchBytes = 4_194_304
+        /// Batches on their way at once: memory is bounded by these times `batchBytes`.
+        package var batches = 4
+        /// How long a commit of another replica can go unnoticed where notifications do not arrive (PgBouncer).
         package var poll: Duration = .milliseconds(250)
-        /// How long after a relay has died another takes over.
-        package var lease: Duration = .seconds(15)
-        /// How often a relay without the lease asks for it.
+        /// How long one can where they do, or where there is no other replica: only what was lost with a connection is found so.
+        package var relaxedPoll: Duration = .seconds(1)
+        /// How long after a relay has died others take over its shards.
+        package var lease: Duration = .seconds(5)
+        /// How often a relay says that it lives, and looks whether its part has changed.
         package var leaseRetry: Duration = .seconds(1)
         /// How long a shutdown publishes what is still there.
         package var drain: Duration = .seconds(5)
-        /// How long published events are kept for publishing them again.
+        /// How long published events are kept for publishing them again. Whole days are dropped.
         package var retention: Duration = .seconds(7 * 86_400)
+        /// Events published again, a second.
+        package var againRate = 5_000.0
         /// How long handled events are remembered. Longer than topics keep them, so that a replay finds them handled.
         package var inboxRetention: Duration = .seconds(30 * 86_400)
         package var pruneInterval: Duration = .seconds(60)
         package var pruneBatch = 1_000
         package var metricsInterval: Duration = .seconds(5)
         package init() {}
+
+        /// Days made ahead of their time.
+        static let daysAhead = 3
+        /// A depth beyond it is not counted further.
+        static let depthCounted = 1_000_000
+        /// Everything that waits is looked through so often, should anything have been missed.
+        static let fullLook: Duration = .seconds(30)
+        /// Between two notifications to the other relays: commits in between are told together.
+        static let tellInterval: Duration = .milliseconds(5)
     }
 
-    private struct State {
+    struct State {
+        var schedule: RelaySchedule
         /// By this process's clock, counted from before the lease was asked for.
         var leasedUntil: ContinuousClock.Instant?
-        var pruneAt = ContinuousClock.now
+        var relays = 1
+        /// Held in the database.
+        var held: Set<Int32> = []
+        var seen: OutboxSnapshot?
+        var isNewsWanted = true
+        var newsDue = ContinuousClock.now
+        var fullDue = ContinuousClock.now
+        /// Grows whenever `seen` is given up: what is being looked at then does not count as seen.
+        var epoch = 0
+        /// Notifications of others are known to arrive.
+        var hears = false
+        var isTellWanted = false
+        var settled: [Settlement] = []
+        var isSettling = false
+
+        mutating func forgetSeen() {
+            seen = nil
+            epoch += 1
+        }
     }
 
-    private enum Round {
-        case published
-        case idle
-        case notOurs
+    /// What has become of a parcel at the brokers.
+    struct Settlement: Sendable {
+        let chunk: RelaySchedule.Chunk
+        let endings: [RelaySchedule.Ending]
+        let published: [(lane: Lane, position: Int64)]
+        let events: Int
     }
 
-    private let database: Database
-    private let producer: KafkaProducer
-    private let service: ServiceName
-    private let limits: Limits
-    private let logger: Logger
-    private let holder = UUID()
-    private let signal = WakeSignal()
-    private let backoff = Backoff(first: .milliseconds(100), most: .seconds(5))
-    private let state = Mutex(State())
+    private enum Pass {
+        case parcel(OutboxParcel)
+        case nothing(until: ContinuousClock.Instant)
+    }
+
+    let database: Database
+    let producer: KafkaProducer
+    let service: ServiceName
+    let limits: Limits
+    let logger: Logger
+    let holder = UUID()
+    let signal = WakeSignal()
+    let shareSignal = WakeSignal()
+    let tellSignal = WakeSignal()
+    let backoff = Backoff(first: .milliseconds(100), most: .seconds(5))
+    let state: Mutex<State>
 
     package init(database: Database, producer: KafkaProducer, service: ServiceName, limits: Limits = Limits(), logger: Logger) {
         self.database = database
@@ -63,175 +107,237 @@ package final class OutboxRelay: Service, Sendable {
         self.service = service
         self.limits = limits
         self.logger = logger
+        var schedule = RelaySchedule.Limits()
+        schedule.chunks = limits.batches
+        schedule.events = limits.batch
+        schedule.againRate = limits.againRate
+        state = Mutex(State(schedule: RelaySchedule(schedule)))
     }
 
     /// There may be something to publish.
-    package func wake() { signal.wake() }
+    package func wake() {
+        let tellsOthers = state.withLock { state in
+            state.isNewsWanted = true
+            state.isTellWanted = state.relays > 1 && state.held.count < OutboxShards.count
+            return state.isTellWanted
+        }
+        signal.wake()
+        if tellsOthers { tellSignal.wake() }
+    }
+
+    /// The shards of the keys that this relay works on just now.
+    package var shards: Set<Int32> { state.withLock { $0.schedule.shards } }
 
     /// Until the program shuts down; then publishes what is there, for `drain` at most.
     package func run() async throws {
-        RelaySignals.add(signal)
-        defer { RelaySignals.remove(signal) }
+        RelaySignals.add(self)
+        defer { RelaySignals.remove(self) }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.publishUntilShutdown() }
-            group.addTask { await self.measureUntilShutdown() }
+            group.addTask { await self.shareUntilCancelled() }
+            group.addTask { await self.listenUntilCancelled() }
+            group.addTask { await self.tellUntilCancelled() }
+            group.addTask { await self.measureUntilCancelled() }
+            group.addTask { await self.keepHouseUntilCancelled() }
             group.addTask {
                 try? await gracefulShutdown()
                 self.signal.wake()
                 try? await Task.sleep(for: self.limits.drain)
             }
-            // The measuring ends only with the group, so the first to end is the publishing or the time it had.
+            // All but the publishing end only with the group, so the first to end is it or the time it had.
             await group.next()
             group.cancelAll()
         }
-        await releaseLease()
+        await leave()
     }
+
+    // MARK: - Publishing
 
     private func publishUntilShutdown() async {
-        var failures = 0
-        while !Task.isCancelled {
-            do {
-                let round = try await publishBatch()
-                failures = 0
-                if round != .published, Task.isShuttingDownGracefully { return }
-                switch round {
-                case .published: continue
-                case .idle:
-                    await housekeeping()
-                    await signal.sleep(atMost: limits.poll)
-                // Commits here are no reason to ask: whoever has the lease sees them, and asking writes.
-                case .notOurs: try? await Task.sleep(for: limits.leaseRetry)
+        await withDiscardingTaskGroup { group in
+            var failures = 0
+            while !Task.isCancelled {
+                do {
+                    switch try await pass() {
+                    case .parcel(let parcel): group.addTask { await self.publish(parcel) }
+                    case .nothing(let until):
+                        if Task.isShuttingDownGracefully, state.withLock({ $0.schedule.isQuiet && !$0.isNewsWanted }) { return }
+                        await signal.sleep(atMost: max(.zero, until - .now))
+                    }
+                    failures = 0
+                } catch {
+                    if Task.isCancelled { return }
+                    failures += 1
+                    logger.warning("outbox waits", metadata: ["reason": "\(FailureReason.text(error))", "failures": "\(failures)"])
+                    try? await Task.sleep(for: backoff.wait(after: failures))
                 }
+            }
+        }
+    }
+
+    /// Looks for what is new when that is due, and reads the next events: one transaction.
+    private func pass() async throws -> Pass {
+        let now = ContinuousClock.now
+        let look = state.withLock { state -> Look in
+            guard let leasedUntil = state.leasedUntil, leasedUntil > now, !state.schedule.shards.isEmpty else { return .no }
+            defer { state.isNewsWanted = false }
+            if state.seen == nil || now >= state.fullDue { return .everything }
+            return state.isNewsWanted || now >= state.newsDue ? .news : .ready
+        }
+        guard look != .no else { return .nothing(until: now + limits.poll) }
+        let picked = Mutex<RelaySchedule.Chunk?>(nil)
+        do {
+            let (limits, source) = (limits, "/services/\(service)")
+            guard look != .ready || state.withLock({ $0.schedule.mayPick(now) }) else { return .nothing(until: nextLook(now)) }
+            let parcel = try await database.platform(PlatformWork("outbox relay")) { tx -> OutboxParcel? in
+                let queue = OutboxQueue(tx: tx)
+                try self.take(look, queue)
+                guard let chunk = self.state.withLock({ $0.schedule.pick(now) }) else { return nil }
+                picked.withLock { $0 = chunk }
+                return try queue.read(chunk, bytes: limits.batchBytes, source: source)
+            }
+            guard let parcel else { return .nothing(until: nextLook(now)) }
+            return .parcel(parcel)
+        } catch {
+            // What was seen then counts for nothing: the server may be another one now, with fewer transactions than it had.
+            state.withLock { state in
+                state.forgetSeen()
+                state.isNewsWanted = true
+                // Also when only the end of the transaction failed: nobody has what was read.
+                if let chunk = picked.withLock({ $0 }) { state.schedule.putBack(chunk, .now) }
+            }
+            throw error
+        }
+    }
+
+    private enum Look { case no, ready, news, everything }
+
+    private func take(_ look: Look, _ queue: OutboxQueue) throws {
+        guard look != .ready else { return }
+        let (shards, seen, epoch, isNet) = state.withLock { state in
+            (Array(state.schedule.shards), look == .everything ? nil : state.seen, state.epoch, look == .everything && state.seen != nil)
+        }
+        let began = ContinuousClock.now
+        let answer = try seen.map { try queue.news(since: $0, shards: shards) } ?? queue.everything(shards: shards)
+        state.withLock { state in
+            for found in answer.found { state.schedule.found(found.lane, found.first, isNet: isNet) }
+            guard state.epoch == epoch else { return }
+            // A server that has seen fewer transactions than before is another one: everything is looked at anew.
+            let isOther = seen.map { before in answer.seen.map { $0.next < before.next } ?? true } ?? false
+            state.seen = isOther ? nil : answer.seen
+            state.newsDue = began + (state.hears || state.relays == 1 ? limits.relaxedPoll : limits.poll)
+            if look == .everything { state.fullDue = began + Limits.fullLook }
+        }
+    }
+
+    private func nextLook(_ now: ContinuousClock.Instant) -> ContinuousClock.Instant {
+        state.withLock { min($0.newsDue, $0.schedule.nextRest(now) ?? $0.newsDue) }
+    }
+
+    private func publish(_ parcel: OutboxParcel) async {
+        let isLeased = state.withLock { state in state.leasedUntil.map { $0 > .now } ?? false }
+        guard isLeased else {
+            state.withLock { $0.schedule.putBack(parcel.chunk, .now) }
+            return
+        }
+        for orphan in parcel.orphans { logger.error("an event of the outbox is gone", metadata: ["position": "\(orphan.position)"]) }
+        await settle(settlement(parcel, await send(parcel)))
+    }
+
+    /// Everything at once, but for lanes in which something has failed: there the next event of a key goes when the one before has arrived.
+    private func send(_ parcel: OutboxParcel) async -> [Result<Delivery, KafkaFailure>] {
+        guard parcel.chunk.takes.contains(where: \.isCareful) else { return await producer.send(parcel.records) }
+        var results: [Result<Delivery, KafkaFailure>] = Array(repeating: .failure(.closed), count: parcel.records.count)
+        var left = Array(parcel.records.indices)
+        while !left.isEmpty {
+            var keys: Set<[UInt8]?> = []
+            let round = left.filter { index in
+                !parcel.chunk.takes[parcel.items[index].take].isCareful || keys.insert(parcel.records[index].key).inserted
+            }
+            var failed: [[UInt8]?: KafkaFailure] = [:]
+            for (index, result) in zip(round, await producer.send(round.map { parcel.records[$0] })) {
+                results[index] = result
+                if case .failure(let failure) = result { failed[parcel.records[index].key] = failure }
+            }
+            let sent = Set(round)
+            left.removeAll { index in
+                if sent.contains(index) { return true }
+                guard let failure = failed[parcel.records[index].key] else { return false }
+                results[index] = .failure(failure)
+                return true
+            }
+        }
+        return results
+    }
+
+    private func settlement(_ parcel: OutboxParcel, _ results: [Result<Delivery, KafkaFailure>]) -> Settlement {
+        let lanes = parcel.chunk.takes.map(\.lane)
+        var published = parcel.orphans.map { (lane: lanes[$0.take], position: $0.position) }
+        published.reserveCapacity(parcel.items.count)
+        // What follows a failure of its key is sent again with it, so that order is kept.
+        var failed: Set<[UInt8]?> = []
+        var firstFailed: [Int: Int64] = [:]
+        var failure: KafkaFailure?
+        for (index, result) in results.enumerated() {
+            let (item, key) = (parcel.items[index], parcel.records[index].key)
+            if case .failure(let reason) = result {
+                failure = reason
+                failed.insert(key)
+            }
+            if !failed.isEmpty, failed.contains(key) {
+                if firstFailed[item.take] == nil { firstFailed[item.take] = item.position }
+            } else {
+                published.append((lanes[item.take], item.position))
+            }
+        }
+        if let failure, !Task.isCancelled {
+            logger.warning("outbox waits", metadata: ["reason": "\(FailureReason.text(failure))", "lanes": "\(firstFailed.count)"])
+        }
+        let endings = lanes.indices.map { take in
+            RelaySchedule.Ending(next: firstFailed[take] ?? parcel.continuations[take], failed: firstFailed[take] != nil)
+        }
+        return Settlement(chunk: parcel.chunk, endings: endings, published: published, events: parcel.items.count)
+    }
+
+    /// Marks what has been published, for all parcels that have ended meanwhile in one transaction. Lanes go on after it.
+    private func settle(_ settlement: Settlement) async {
+        let isMine = state.withLock { state in
+            state.settled.append(settlement)
+            defer { state.isSettling = true }
+            return !state.isSettling
+        }
+        guard isMine else { return }
+        while true {
+            let settled = state.withLock { state -> [Settlement] in
+                defer { state.settled = [] }
+                state.isSettling = !state.settled.isEmpty
+                return state.settled
+            }
+            guard !settled.isEmpty else { return }
+            await mark(settled.flatMap(\.published))
+            state.withLock { state in
+                for one in settled { state.schedule.finish(one.chunk, one.endings, published: one.events, .now) }
+            }
+            signal.wake()
+        }
+    }
+
+    private func mark(_ published: [(lane: Lane, position: Int64)]) async {
+        guard !published.isEmpty else { return }
+        var failures = 0
+        while true {
+            do {
+                // A cancellation now would only publish them again.
+                try await Task {
+                    try await self.database.platform(PlatformWork("outbox relay")) { try OutboxQueue(tx: $0).remove(published) }
+                }.value
+                return MessagingMetrics.published(service.rawValue, published.count)
             } catch {
+                // Whoever works on the lanes next publishes them again.
                 if Task.isCancelled { return }
                 failures += 1
-                let wait = backoff.wait(after: failures)
-                logger.warning("outbox waits", metadata: ["reason": "\(FailureReason.text(error))", "failures": "\(failures)"])
-                try? await Task.sleep(for: wait)
-            }
-        }
-    }
-
-    // MARK: - One batch
-
-    private func publishBatch() async throws -> Round {
-        guard let rows = try await read() else { return .notOurs }
-        guard !rows.isEmpty else { return .idle }
-        let source = rows.map { CloudEvent.record(topic: $0.topic, envelope: $0.envelope, payload: $0.payload) }
-        let results = try await keepingLease { await self.producer.send(source) }
-        // What follows a failure of its key is sent again with it, so that order is kept.
-        var failed: [[UInt8]?: KafkaFailure] = [:]
-        var sent: [Int64] = []
-        for (index, result) in results.enumerated() {
-            let key = source[index].key
-            if failed[key] != nil { continue }
-            switch result {
-            case .success: sent.append(rows[index].position)
-            case .failure(let failure): failed[key] = failure
-            }
-        }
-        if !sent.isEmpty {
-            let marked = sent
-            // A cancellation now would only publish them again.
-            try await Task { try await self.markSent(marked) }.value
-            MessagingMetrics.published(service.rawValue, sent.count)
-        }
-        if let failure = failed.values.first { throw failure }
-        return .published
-    }
-
-    private func markSent(_ positions: [Int64]) async throws {
-        try await database.platform(PlatformWork("outbox relay")) { tx in
-            try OutboxQueue(tx: tx).markSent(positions)
-        }
-    }
-
-    /// Nil when another relay holds the lease.
-    private func read() async throws -> [OutboxRow]? {
-        let now = ContinuousClock.now
-        let needsLease = state.withLock { state in state.leasedUntil.map { $0 - now < self.limits.lease / 2 } ?? true }
-        let (holder, limits, source) = (holder, limits, "/services/\(service)")
-        let rows = try await database.platform(PlatformWork("outbox relay")) { tx -> [OutboxRow]? in
-            let queue = OutboxQueue(tx: tx)
-            if needsLease, try !queue.lease(holder, for: limits.lease) { return nil }
-            return try queue.unsent(limits.batch, bytes: limits.batchBytes, source: source)
-        }
-        if needsLease { state.withLock { $0.leasedUntil = rows == nil ? nil : now + limits.lease } }
-        return rows
-    }
-
-    /// Prolongs the lease for as long as `body` waits: brokers may be away for long.
-    private func keepingLease<T: Sendable>(_ body: @escaping @Sendable () async -> T) async throws -> T {
-        try await withThrowingTaskGroup(of: T?.self) { group in
-            group.addTask { await body() }
-            group.addTask {
-                while true {
-                    guard (try? await Task.sleep(for: self.limits.lease / 3)) != nil else { return nil }
-                    let (now, holder, limits) = (ContinuousClock.now, self.holder, self.limits)
-                    // When the database is away too, another may take over later: see above.
-                    let isOurs = try? await self.database.platform(PlatformWork("outbox relay")) { tx in
-                        try OutboxQueue(tx: tx).lease(holder, for: limits.lease)
-                    }
-                    self.state.withLock { $0.leasedUntil = isOurs == true ? now + limits.lease : nil }
-                }
-            }
-            defer { group.cancelAll() }
-            while let value = try await group.next() {
-                if let value { return value }
-            }
-            throw CancellationError()
-        }
-    }
-
-    private func releaseLease() async {
-        guard state.withLock({ $0.leasedUntil != nil }) else { return }
-        let holder = holder
-        // It would run out by itself: this only lets another replica begin at once. A new task, as this one may be cancelled.
-        try? await Task {
-            try await self.database.platform(PlatformWork("outbox relay")) { try OutboxQueue(tx: $0).release(holder) }
-        }.value
-    }
-
-    // MARK: - Now and then
-
-    private func housekeeping() async {
-        let now = ContinuousClock.now
-        let isDue = state.withLock { state in
-            guard now >= state.pruneAt else { return false }
-            state.pruneAt = now + limits.pruneInterval
-            return true
-        }
-        guard isDue else { return }
-        do {
-            try await prune()
-        } catch {
-            logger.debug("outbox is not pruned", metadata: ["reason": "\(FailureReason.text(error))"])
-        }
-    }
-
-    /// Beside the publishing, because the figures matter most while that waits for the brokers.
-    private func measureUntilShutdown() async {
-        while (try? await Task.sleep(for: limits.metricsInterval)) != nil {
-            guard state.withLock({ $0.leasedUntil != nil }) else { continue }
-            let backlog = try? await database.platform(PlatformWork("outbox relay")) { tx in try OutboxQueue(tx: tx).backlog() }
-            guard let backlog else { continue }
-            MessagingMetrics.backlog(service.rawValue, depth: backlog.depth, oldestSeconds: backlog.oldestSeconds)
-        }
-    }
-
-    /// In small transactions, so that nobody waits for it.
-    private func prune() async throws {
-        let limits = limits
-        var deleted = limits.pruneBatch
-        while deleted == limits.pruneBatch, !Task.isCancelled, !Task.isShuttingDownGracefully {
-            deleted = try await database.platform(PlatformWork("outbox pruning")) { tx in
-                try OutboxQueue(tx: tx).prune(olderThan: limits.retention, most: limits.pruneBatch)
-            }
-        }
-        deleted = limits.pruneBatch
-        while deleted == limits.pruneBatch, !Task.isCancelled, !Task.isShuttingDownGracefully {
-            deleted = try await database.platform(PlatformWork("inbox pruning")) { tx in
-                try InboxPruning(tx: tx).prune(olderThan: limits.inboxRetention, most: limits.pruneBatch)
+                logger.warning("outbox is not marked", metadata: ["reason": "\(FailureReason.text(error))", "failures": "\(failures)"])
+                try? await Task.sleep(for: backoff.wait(after: failures))
             }
         }
     }

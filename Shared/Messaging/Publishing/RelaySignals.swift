@@ -52,12 +52,12 @@ final class WakeSignal: Sendable {
 ///
 /// Process-wide, because a transaction knows nothing of relays and a program has one. A wake too many costs one query.
 enum RelaySignals {
-    private static let signals = Mutex<[ObjectIdentifier: WakeSignal]>([:])
+    private static let relays = Mutex<[ObjectIdentifier: OutboxRelay]>([:])
 
-    static func add(_ signal: WakeSignal) { signals.withLock { $0[ObjectIdentifier(signal)] = signal } }
-    static func remove(_ signal: WakeSignal) { signals.withLock { $0[ObjectIdentifier(signal)] = nil } }
+    static func add(_ relay: OutboxRelay) { relays.withLock { $0[ObjectIdentifier(relay)] = relay } }
+    static func remove(_ relay: OutboxRelay) { relays.withLock { $0[ObjectIdentifier(relay)] = nil } }
 
     static func wakeAll() {
-        for signal in signals.withLock({ Array($0.values) }) { signal.wake() }
+        for relay in relays.withLock({ Array($0.values) }) { relay.wake() }
     }
 }

@@ -5,23 +5,15 @@ import Postgres
 struct InboxStore {
     let tx: Transaction
 
-    /// True for the first that claims the event. While another transaction holds it unfinished, this waits for its end.
-    func claim(_ event: EventID, by consumer: String) throws -> Bool {
-        try tx.execute(
-            """
-            INSERT INTO inbox (tenant_id, consumer, event_id) VALUES (\(tx.caller.tenant), \(consumer), \(event)) \
-            ON CONFLICT DO NOTHING
-            """) == 1
-    }
-
-    /// Those of several events that are claimed for the first time.
+    /// Those of the events that are claimed for the first time, whichever way they are ordered. While another transaction holds one of them
+    /// unfinished, this waits for its end; the order of the ids keeps two that claim the same from waiting for each other.
     func claim(_ events: [EventID], by consumer: String) throws -> Set<EventID> {
         Set(
             try tx.query(
                 Query(
                     """
                     INSERT INTO inbox (tenant_id, consumer, event_id) \
-                    SELECT \(tx.caller.tenant), \(consumer)::text, unnest(\(events.map(\.uuid))) \
+                    SELECT \(tx.caller.tenant), \(consumer)::text, id FROM unnest(\(events.map(\.uuid))) AS id ORDER BY id \
                     ON CONFLICT DO NOTHING RETURNING event_id
                     """, column: "event_id")))
     }

@@ -77,12 +77,12 @@ package struct CommonSettings: Sendable {
             reader.refuse("TRIONEX_REDIS_URL: \(error)")
             redis = RedisConfiguration(host: "127.0.0.1", port: 6379)
         }
-        kafka = KafkaConfiguration(
-            brokers: reader.text("KAFKA_BROKERS", default: "127.0.0.1:9092", "Kafka brokers, host:port, comma-separated"),
-            clientID: "trionex-\(service)",
-            extra: Self.properties(
-                reader.optionalText("KAFKA_PROPERTIES", "Further librdkafka properties, name=value;name=value (TLS, SASL)")))
-        for problem in kafka.problems { reader.refuse("TRIONEX_KAFKA_BROKERS or _PROPERTIES: \(problem)") }
+        let kafkaSettings = KafkaSettings(clientID: "trionex-\(service)") { setting in
+            setting.fallback.map { reader.text(setting.name, default: $0, setting.meaning) }
+                ?? reader.optionalText(setting.name, setting.meaning)
+        }
+        kafka = kafkaSettings.configuration
+        for problem in kafkaSettings.problems { reader.refuse("TRIONEX_KAFKA_…: \(problem)") }
         jwks = reader.text(
             "JWKS", default: "http://127.0.0.1:8081/.well-known/jwks.json", "Public keys of the tokens: a URL or a file")
         let level = reader.choice(
@@ -109,16 +109,5 @@ package struct CommonSettings: Sendable {
         if sealingKey != nil, sealing == nil {
             reader.refuse("TRIONEX_SEALING_KEY must be the base64 of 32 bytes (openssl rand -base64 32), or several, comma-separated")
         }
-    }
-
-    private static func properties(_ text: String?) -> [String: String] {
-        var properties: [String: String] = [:]
-        for pair in (text ?? "").split(separator: ";") {
-            let parts = pair.split(separator: "=", maxSplits: 1)
-            if parts.count == 2 {
-                properties[parts[0].trimmingCharacters(in: .whitespaces)] = parts[1].trimmingCharacters(in: .whitespaces)
-            }
-        }
-        return properties
     }
 }

@@ -17,7 +17,7 @@ import UsersService
 struct Documents: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "trionex-docs",
-        abstract: "Writes Services/<Name>/openapi.json and Shared/Contracts/asyncapi.json from the declarations.")
+        abstract: "Writes Services/<Name>/openapi.json, Shared/Contracts/asyncapi.json and Shared/Kafka/ACCESS.md from the declarations.")
 
     @Flag(help: "Write nothing; exit 1 and name the files that differ.")
     var check = false
@@ -39,8 +39,10 @@ struct Documents: AsyncParsableCommand {
             "TRIONEX_LOG_LEVEL": "critical",
         ]
         var files: [(path: String, document: JSONValue)] = [("Shared/Contracts/asyncapi.json", AsyncAPI.document())]
+        var access = KafkaAccess()
         func add<P: Program>(_ program: P.Type, _ folder: String) throws {
             let host = try ProgramHost(program, environment: environment)
+            access.add(P.name, host.consumption)
             files.append(
                 (
                     "Services/\(folder)/openapi.json",
@@ -55,19 +57,20 @@ struct Documents: AsyncParsableCommand {
         try add(Notifications.self, "Notifications")
         try add(Files.self, "Files")
         try add(Search.self, "Search")
-        try write(files)
-    }
-
-    private func write(_ files: [(path: String, document: JSONValue)]) throws {
         let encoder = JSON.encoder()
         encoder.outputFormatting.insert(.prettyPrinted)
+        try write(
+            files.map { ($0.path, try encoder.encode($0.document) + Data("\n".utf8)) }
+                + [("Shared/Kafka/ACCESS.md", Data(access.page.utf8))])
+    }
+
+    private func write(_ files: [(path: String, text: Data)]) throws {
         var drifted: [String] = []
         for file in files {
             let url = URL(filePath: root).appending(path: file.path)
-            let text = try encoder.encode(file.document) + Data("\n".utf8)
-            if (try? Data(contentsOf: url)) == text { continue }
+            if (try? Data(contentsOf: url)) == file.text { continue }
             drifted.append(file.path)
-            if !check { try text.write(to: url) }
+            if !check { try file.text.write(to: url) }
         }
         if check, !drifted.isEmpty {
             throw ValidationError(

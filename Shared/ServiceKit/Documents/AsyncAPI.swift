@@ -38,7 +38,7 @@ package enum AsyncAPI {
     }
 
     /// `content.article.published.v1`: unique among all events, and free of the characters that references escape.
-    private static func key(_ event: any Event.Type) -> String { String(event.type.dropFirst("com.trionex.".count)) }
+    static func key(_ event: any Event.Type) -> String { String(event.type.dropFirst("com.trionex.".count)) }
 
     private static func reference(_ kind: String, _ key: String) -> JSONValue { .object(["$ref": .string("#/components/\(kind)/\(key)")]) }
 

@@ -73,6 +73,14 @@ package enum Anybody: Sendable { case `public` }
 /// A request body that is JSON.
 package typealias RequestBodyType = Decodable & Sendable
 
+/// A body that comes so often and so large that it has a way of its own of being read, beside its `Decodable`.
+///
+/// It gives what decoding would give, or nil for whatever is not plain, and for all that is wrong: then the body is decoded, and the
+/// answer names what is wrong with it.
+package protocol QuicklyRead {
+    init?(quickly body: UnsafeRawBufferPointer)
+}
+
 // MARK: - Declarations
 
 extension Endpoint {
@@ -190,6 +198,23 @@ extension Endpoint {
         }
     }
 
+    /// What a web page reports by itself (`navigator.sendBeacon`): JSON, which browsers send as `text/plain` so that they need not ask
+    /// first. It is public because such a request has no headers of the page's: a credential would stand in the body.
+    package static func beacon<B: RequestBodyType, R: EndpointResult>(
+        _ path: String, _ summary: String, _ anybody: Anybody, maxBodyBytes: Int? = nil, _ handler: @escaping PublicHandler<B, R>
+    ) -> Endpoint {
+        make(
+            .post, path, summary, .public, body: SchemaProbe.named(B.self), mediaType: beaconMediaType, maxBodyBytes: maxBodyBytes,
+            result: R.self
+        ) { request, _, data in
+            let mediaType = request.headers[.contentType]?.split(separator: ";").first?.trimmingCharacters(in: .whitespaces).lowercased()
+            guard mediaType == beaconMediaType || mediaType == "application/json" else { throw MalformedBody.wrongMediaType }
+            return try await handler(request, try FieldDecoder.decode(B.self, from: data)).response(to: request)
+        }
+    }
+
+    private static let beaconMediaType = "text/plain"
+
     /// A public action without a body.
     package static func post<R: EndpointResult>(
         _ path: String, _ summary: String, _ anybody: Anybody, _ handler: @escaping @Sendable (PublicRequest) async throws -> R
@@ -222,6 +247,7 @@ extension Endpoint {
         let mediaType = request.headers[.contentType]?.split(separator: ";").first?.trimmingCharacters(in: .whitespaces).lowercased()
         let patch = request.method == .patch && mediaType == "application/merge-patch+json"
         guard mediaType == "application/json" || patch else { throw MalformedBody.wrongMediaType }
+        if let quick = type as? any QuicklyRead.Type, let value = data.withUnsafeBytes({ quick.init(quickly: $0) }) as? B { return value }
         return try FieldDecoder.decode(type, from: data)
     }
 

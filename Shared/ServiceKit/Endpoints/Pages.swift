@@ -36,18 +36,18 @@ package struct HTMLPage: EndpointResult {
 
     package func response(to request: PublicRequest) throws -> Response { response }
 
-    /// Text that can stand in an element or an attribute.
+    /// Text that can stand in an element or an attribute. By scalars: some letters join the sign after them into one `Character`.
     package static func escape(_ text: String) -> String {
         var escaped = ""
         escaped.reserveCapacity(text.utf8.count)
-        for character in text {
-            switch character {
+        for scalar in text.unicodeScalars {
+            switch scalar {
             case "&": escaped += "&amp;"
             case "<": escaped += "&lt;"
             case ">": escaped += "&gt;"
             case "\"": escaped += "&quot;"
             case "'": escaped += "&#39;"
-            default: escaped.append(character)
+            default: escaped.unicodeScalars.append(scalar)
             }
         }
         return escaped

@@ -90,6 +90,11 @@ package struct Consumption: Sendable {
         self.name = name
         self.handlers = handlers
     }
+
+    /// The topics of its events, without repetition, in alphabetical order.
+    package var topics: [String] { Set(handlers.map { Self.topic(of: $0) }).sorted() }
+
+    private static func topic<H: EventHandler>(of handler: H) -> String { H.Payload.topic.name }
 }
 
 /// A dependency that `/ready` names.

@@ -17,6 +17,8 @@ package import UnixSignals
 /// they stop in the opposite order, so requests finish before the outbox is drained and the outbox before the connections close.
 package final class ProgramHost: Sendable {
     package let settings: CommonSettings
+    /// What it follows, for the documents.
+    package let consumption: [Consumption]
     package let endpoints: [Endpoint]
     package let foundations: Foundations
     package let logger: Logger
@@ -87,6 +89,7 @@ package final class ProgramHost: Sendable {
             neighbours: neighbours, apiKeys: apiKeys, optionalDatabase: database, optionalSealing: common.sealing)
         let assembly = try P.assemble(read.own, foundations)
         endpoints = assembly.endpoints.flatMap(\.list)
+        consumption = assembly.consumers
 
         var services: [any Service] = [Telemetry.exporter(for: P.name, endpoint: common.otlpEndpoint, logger: log), redis, revocations]
         var checks = [ReadinessCheck("redis", required: false) { try await redis.ping() }]

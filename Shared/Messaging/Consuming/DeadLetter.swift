@@ -1,3 +1,4 @@
+import Contracts
 import Foundation
 package import Kafka
 
@@ -11,11 +12,14 @@ package struct DeadLetter: Sendable {
         static let offset = "trionex_dlq_offset"
         static let group = "trionex_dlq_group"
         static let time = "trionex_dlq_time"
+        /// Each try: a JSON array of `{"at": …, "reason": …, "counts": …}`, oldest first; those of earlier deaths come first.
+        static let history = "trionex_dlq_history"
         /// On a record that says: the dead letter at this place of the same topic is dealt with.
         static let settles = "trionex_dlq_settles"
         /// On a record published again: only this group handles it.
         static let replayFor = "trionex_replay_for"
 
+        /// Those that a replay takes off again; the history stays, and grows should it die again.
         static let ofDeath = [reason, attempts, topic, partition, offset, group, time]
     }
 
@@ -29,6 +33,8 @@ package struct DeadLetter: Sendable {
     package let originOffset: Int64
     package let group: String
     package let diedAt: String
+    /// Each of its tries, the newest `Attempt.limit` of them, those before earlier replays included.
+    package let history: [Attempt]
     /// As it was, its headers included.
     package let message: KafkaMessage
 
@@ -37,6 +43,9 @@ package struct DeadLetter: Sendable {
 
     /// The topic of a consumer group's dead letters.
     package static func topic(of group: String) -> String { group + ".dlq" }
+
+    /// The group whose dead letters a topic holds; nil for other topics.
+    package static func group(of topic: String) -> String? { topic.hasSuffix(".dlq") ? String(topic.dropLast(4)) : nil }
 
     /// Nil for a record that is no dead letter.
     package init?(_ message: KafkaMessage) {
@@ -52,16 +61,21 @@ package struct DeadLetter: Sendable {
         self.originOffset = originOffset
         self.group = group
         diedAt = message.text(Header.time) ?? ""
+        history = Attempt.parse(message.text(Header.history))
         self.message = message
     }
 
-    /// The record for the dead-letter topic.
-    static func record(of message: KafkaMessage, group: String, reason: String, attempts: Int, time: String) -> KafkaRecord {
-        let kept = message.headers.filter { !Header.ofDeath.contains($0.name) && $0.name != Header.replayFor }
+    /// The record for the dead-letter topic. `history` ends with the try that was the last.
+    static func record(of message: KafkaMessage, group: String, tries: Int, history: [Attempt]) -> KafkaRecord {
+        let dropped = Header.ofDeath + [Header.replayFor, Header.history]
+        let kept = message.headers.filter { !dropped.contains($0.name) }
+        let last = history.last ?? Attempt(at: Date(timeIntervalSince1970: 0), reason: "", counts: true)
+        let all = Attempt.parse(message.text(Header.history)) + history
         let added = [
-            KafkaHeader(Header.reason, reason), KafkaHeader(Header.attempts, "\(attempts)"), KafkaHeader(Header.topic, message.topic),
+            KafkaHeader(Header.reason, last.reason), KafkaHeader(Header.attempts, "\(tries)"), KafkaHeader(Header.topic, message.topic),
             KafkaHeader(Header.partition, "\(message.partition)"), KafkaHeader(Header.offset, "\(message.offset)"),
-            KafkaHeader(Header.group, group), KafkaHeader(Header.time, time),
+            KafkaHeader(Header.group, group), KafkaHeader(Header.time, Timestamp.text(last.at)),
+            KafkaHeader(Header.history, Attempt.text(all)),
         ]
         return KafkaRecord(topic: topic(of: group), key: message.key, value: message.value, headers: kept + added)
     }
@@ -77,37 +91,5 @@ package struct DeadLetter: Sendable {
     var settlement: KafkaRecord {
         KafkaRecord(
             topic: place.topic, key: message.key, value: nil, headers: [KafkaHeader(Header.settles, name)], partition: place.partition)
-    }
-}
-
-/// What an operator does with the dead letters of one consumer group.
-package struct DeadLetterOffice: Sendable {
-    package let group: String
-    private let reader: KafkaReader
-    private let producer: KafkaProducer
-
-    package init(group: String, reader: KafkaReader, producer: KafkaProducer) {
-        self.group = group
-        self.reader = reader
-        self.producer = producer
-    }
-
-    /// Those not dealt with, oldest first within each partition. Throws `KafkaFailure`.
-    package func list() async throws -> [DeadLetter] {
-        let messages = try await reader.read(DeadLetter.topic(of: group))
-        let settled = Set(messages.compactMap { $0.text(DeadLetter.Header.settles) })
-        return messages.compactMap(DeadLetter.init).filter { !settled.contains($0.name) }
-    }
-
-    /// Publishes it to its topic again, for this group alone, and then counts it as dealt with. A crash in between leaves it listed;
-    /// a second replay does nothing, as the inbox has the event.
-    package func replay(_ letter: DeadLetter) async throws {
-        _ = try await producer.send(letter.again)
-        _ = try await producer.send(letter.settlement)
-    }
-
-    /// Counts it as dealt with.
-    package func drop(_ letter: DeadLetter) async throws {
-        _ = try await producer.send(letter.settlement)
     }
 }

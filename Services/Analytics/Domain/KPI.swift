@@ -1,0 +1,103 @@
+import Contracts
+import Foundation
+
+/// Key figures of one period.
+struct KPIFigures: Sendable {
+    var activity = Activity()
+    var newUsers = 0
+    /// People of each day, for how often those of the period come.
+    var dailyUsers: [Int] = []
+    var sessions = SessionFigures()
+    var facts = FactSums()
+    var assistant = AssistantFigures()
+    var revenue: [RevenueFigures] = []
+
+    static let kinds: [FactKind] = [
+        .registration, .emailVerified, .planChanged, .publication, .upload, .answer, .memberAdded, .memberRemoved,
+    ]
+}
+
+/// One key figure, beside that of the period before.
+struct KPI: Codable, Sendable, Equatable {
+    enum Unit: String, Codable, Sendable, CaseIterable {
+        case count, share, seconds, rating
+        /// Minor units of `currency`.
+        case money
+    }
+
+    let key: String
+    let unit: Unit
+    let currency: String?
+    /// Null where there is nothing to calculate it from, such as the satisfaction of nobody.
+    let value: Double?
+    let previous: Double?
+    /// The difference as a share of the previous value; null where that is 0 or unknown.
+    let change: Double?
+
+    init(_ key: String, _ unit: Unit, currency: String? = nil, _ value: Double?, _ previous: Double?) {
+        self.key = key
+        self.unit = unit
+        self.currency = currency
+        self.value = value
+        self.previous = previous
+        change =
+            if let value, let previous, previous != 0 { (value - previous) / previous } else { nil }
+    }
+
+    /// All key figures, in the order in which they are shown.
+    static func all(_ now: KPIFigures, _ before: KPIFigures) -> [KPI] {
+        func kpi(_ key: String, _ unit: Unit, _ figure: (KPIFigures) -> Double?) -> KPI { KPI(key, unit, figure(now), figure(before)) }
+        func count(_ key: String, _ figure: @escaping (KPIFigures) -> Int) -> KPI { kpi(key, .count) { Double(figure($0)) } }
+        let figures = [
+            count("activeUsers") { $0.activity.uniqueUsers },
+            count("newUsers") { $0.newUsers },
+            // How many of the period's people are there on a day of it, on average.
+            kpi("stickiness", .share) { share(average($0.dailyUsers), Double($0.activity.uniqueUsers)) },
+            count("sessions") { $0.sessions.sessions },
+            kpi("bounceRate", .share) { $0.sessions.bounceRate },
+            kpi("averageSessionSeconds", .seconds) { $0.sessions.averageSeconds },
+            count("pageViews") { $0.activity.pageViews },
+            count("events") { $0.activity.events },
+            count("registrations") { $0.facts.count(.registration) },
+            // Registrations for each visit, and verified addresses for each registration.
+            kpi("registrationRate", .share) { share(Double($0.facts.count(.registration)), Double($0.sessions.sessions)) },
+            kpi("verificationRate", .share) {
+                share(Double($0.facts.count(.emailVerified)), Double($0.facts.count(.registration)))
+            },
+            count("planChanges") { $0.facts.count(.planChanged) },
+            count("membersAdded") { $0.facts.count(.memberAdded) },
+            count("membersRemoved") { $0.facts.count(.memberRemoved) },
+            count("publications") { $0.facts.count(.publication) },
+            count("uploads") { $0.facts.count(.upload) },
+            count("answers") { $0.facts.count(.answer) },
+            kpi("satisfaction", .share) { $0.assistant.satisfaction },
+            kpi("averageRating", .rating) { $0.assistant.averageRating },
+            kpi("averageAnswerSeconds", .seconds) { $0.assistant.averageMilliseconds.map { $0 / 1_000 } },
+        ]
+        return figures + money(now, before)
+    }
+
+    /// Revenue, orders and what an order is worth on average, in each currency that there is in either period.
+    private static func money(_ now: KPIFigures, _ before: KPIFigures) -> [KPI] {
+        let currencies = (now.revenue + before.revenue).map(\.currency).reduce(into: [String]()) { known, currency in
+            if !known.contains(currency) { known.append(currency) }
+        }
+        return currencies.prefix(Revenue.maximumCurrencies).flatMap { currency -> [KPI] in
+            func figures(_ side: KPIFigures) -> RevenueFigures? { side.revenue.first { $0.currency == currency } }
+            func kpi(_ key: String, _ unit: Unit, _ figure: (RevenueFigures?) -> Double?) -> KPI {
+                KPI(key, unit, currency: currency, figure(figures(now)), figure(figures(before)))
+            }
+            return [
+                kpi("revenue", .money) { Double($0?.amount ?? 0) },
+                kpi("orders", .count) { Double($0?.orders ?? 0) },
+                kpi("averageOrderValue", .money) { figures in figures.flatMap { share(Double($0.amount), Double($0.orders)) } },
+            ]
+        }
+    }
+
+    private static func share(_ part: Double, _ whole: Double) -> Double? { whole == 0 ? nil : part / whole }
+
+    private static func average(_ values: [Int]) -> Double {
+        values.isEmpty ? 0 : Double(values.reduce(0, +)) / Double(values.count)
+    }
+}

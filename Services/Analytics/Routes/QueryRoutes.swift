@@ -1,0 +1,50 @@
+import Contracts
+import Foundation
+import ServiceKit
+
+/// Custom questions in a small language: measures, dimensions, filters and time. It has no way to say anything else.
+struct QueryRoutes {
+    let answers: Answers
+
+    /// Bytes of a question: twenty filters with a hundred short values each.
+    static let maxBodyBytes = 262_144
+
+    var endpoints: Endpoints {
+        Endpoints("analytics") {
+            Endpoint.post("query", "Ask a question of your own", may: "analytics:read", maxBodyBytes: Self.maxBodyBytes, query)
+        }
+    }
+
+    /// From the roll-ups where they know enough, else from the raw rows. Counts are exact in both.
+    func query(_ request: CallerRequest, _ draft: QuestionDraft) async throws -> QueryView {
+        let question = try draft.question(now: request.now)
+        return try await answers.readFolded(as: request.caller) { tx, exactness in
+            let answer = try QuestionReader(tx: tx, exactness: exactness).answer(question)
+            return QueryView(question, rows: answer.rows, isEstimated: answer.isEstimated)
+        }
+    }
+}
+
+/// An answer in columns and rows; each row has its values in the order of the columns.
+struct QueryView: View {
+    let from: Date
+    let to: Date
+    let granularity: Granularity?
+    let columns: [String]
+    let rows: [[JSONValue]]
+    /// Whether there are more rows than `limit` allowed.
+    let truncated: Bool
+    /// The standard error of those measures that are estimates, as a share of the figure; left out when all are exact.
+    let approximate: [String: Double]?
+
+    init(_ question: Question, rows: [[JSONValue]], isEstimated: Bool) {
+        from = question.period.from
+        to = question.period.to
+        granularity = question.granularity
+        columns = question.columns
+        self.rows = Array(rows.prefix(question.limit))
+        truncated = rows.count > question.limit
+        let estimated = question.measures.filter { $0 == .uniqueUsers || $0 == .sessions }.map(\.name)
+        approximate = Estimate.of(estimated, when: isEstimated)
+    }
+}

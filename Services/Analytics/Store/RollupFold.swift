@@ -1,0 +1,160 @@
+import Contracts
+import Foundation
+import Postgres
+
+/// Brings rows that wait into the roll-ups: each exactly once, since it is taken off the queue in the transaction that counts it.
+///
+/// Done by a worker within a second of each call, and before an answer that reads roll-ups, so that whoever reports and then asks finds
+/// what they reported (`catchUp`). Folds of one organization wait for one another; those of several do not.
+struct RollupFold {
+    /// Raw rows folded in one transaction: more would keep those of the same organization waiting for longer than a second.
+    static let rowsAtOnce = 10_000
+    /// Calls looked at for that.
+    static let callsAtOnce = 2_000
+    /// Transactions that somebody who asks waits for.
+    static let turnsBeforeAnswer = 4
+
+    let tx: Transaction
+
+    /// In transactions of its own, so that nobody waits for a long answer. False when more rows wait than can be folded on the way.
+    static func catchUp(_ database: Database, as caller: Caller) async throws -> Bool {
+        for _ in 0..<turnsBeforeAnswer {
+            if try await database.first(isWaiting, as: caller) != true { return true }
+            if try await !database.transaction(as: caller, { try RollupFold(tx: $0).fold().hasMore }) { return true }
+        }
+        return try await database.first(isWaiting, as: caller) != true
+    }
+
+    private static let isWaiting = Query<Bool>("SELECT EXISTS (SELECT FROM rollup_queue) AS waits", column: "waits")
+
+    /// Folds the oldest calls that wait; returns how many rows they had, and whether there may be more.
+    func fold() throws -> (rows: Int, hasMore: Bool) {
+        try lock()
+        let calls = try take()
+        guard !calls.isEmpty else { return (0, false) }
+        var batch = RollupBatch(now: tx.now)
+        for source in Source.allCases {
+            let mine = calls.filter { $0.source == source }
+            let ids = mine.flatMap(\.ids), times = mine.flatMap(\.times)
+            guard let first = times.min(), let last = times.max() else { continue }
+            let picked = Picked(ids: ids, times: times, first: first, last: last)
+            switch source {
+            case .event: for row in try tx.query(events(picked)) { batch.add(row) }
+            case .pageView: for row in try tx.query(pageViews(picked)) { batch.add(row) }
+            case .fact:
+                for row in try tx.query(facts(picked)) {
+                    batch.add(row.kind, at: row.occurredAt, user: row.userID, label: row.label, amount: row.amount)
+                }
+            }
+        }
+        let store = RollupStore(tx: tx)
+        try store.add(batch.activity)
+        try store.add(batch.facts)
+        try store.add(firstSeen: batch.firstSeen)
+        try OrganizationStore(tx: tx).note()
+        let rows = calls.reduce(0) { $0 + $1.ids.count }
+        return (rows, rows >= Self.rowsAtOnce || calls.count == Self.callsAtOnce)
+    }
+
+    /// Until the transaction ends. Roll-ups are read, merged and written back: two at once would lose one's sketches.
+    func lock() throws {
+        try tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('analytics.fold ' || \(tx.caller.tenant.description)::text, 0))")
+    }
+
+    // MARK: - What waits
+
+    private enum Source: String, CaseIterable, SQLDecodable { case event, pageView, fact }
+
+    private struct Call: Sendable {
+        let source: Source
+        let ids: [UUID]
+        let times: [Date]
+    }
+
+    private struct Picked {
+        let ids: [UUID]
+        let times: [Date]
+        let first: Date
+        let last: Date
+    }
+
+    private func take() throws -> [Call] {
+        try tx.query(
+            Query(
+                """
+                DELETE FROM rollup_queue WHERE tenant_id = \(tx.caller.tenant) AND position IN (
+                    SELECT position FROM (
+                        SELECT position, sum(cardinality(ids)) OVER (ORDER BY position) - cardinality(ids) AS before
+                        FROM (SELECT position, ids FROM rollup_queue WHERE tenant_id = \(tx.caller.tenant)
+                              ORDER BY position LIMIT \(Self.callsAtOnce)) AS oldest
+                    ) AS counted WHERE before < \(Self.rowsAtOnce))
+                RETURNING source, ids, times
+                """
+            ) { row in
+                Call(source: try row("source"), ids: try row("ids"), times: try row("times"))
+            })
+    }
+
+    // The bounds let the planner leave out all other months even where it does not go by the key.
+
+    private func events(_ picked: Picked) -> Query<Occurred> {
+        Query(
+            """
+            SELECT e.occurred_at, e.user_id, e.session_id, e.is_bot, e.event_name, e.event_category, e.path, e.referrer_host,
+                e.location->>'country' AS country, e.device_info->>'type' AS device, e.device_info->>'browser' AS browser,
+                e.device_info->>'os' AS os
+            FROM unnest(\(picked.ids), \(picked.times)) AS picked (id, time)
+            JOIN analytics_events e ON e.tenant_id = \(tx.caller.tenant) AND e.occurred_at = picked.time AND e.id = picked.id
+            WHERE e.occurred_at >= \(picked.first) AND e.occurred_at <= \(picked.last)
+            """
+        ) { row in
+            Occurred(
+                isView: false, occurredAt: try row("occurred_at"), userID: try row("user_id"), sessionKey: try row("session_id"),
+                isBot: try row("is_bot"), eventName: try row("event_name"), eventCategory: try row("event_category"), path: try row("path"),
+                referrerHost: try row("referrer_host"), country: try row("country"), device: try row("device"),
+                browser: try row("browser"), os: try row("os"), durationSeconds: nil, isBounce: false)
+        }
+    }
+
+    private func pageViews(_ picked: Picked) -> Query<Occurred> {
+        Query(
+            """
+            SELECT v.occurred_at, v.user_id, v.session_id, v.is_bot, v.path, v.referrer_host, v.location->>'country' AS country,
+                v.device_info->>'type' AS device, v.device_info->>'browser' AS browser, v.device_info->>'os' AS os,
+                v.duration_seconds, v.bounce
+            FROM unnest(\(picked.ids), \(picked.times)) AS picked (id, time)
+            JOIN page_views v ON v.tenant_id = \(tx.caller.tenant) AND v.occurred_at = picked.time AND v.id = picked.id
+            WHERE v.occurred_at >= \(picked.first) AND v.occurred_at <= \(picked.last)
+            """
+        ) { row in
+            Occurred(
+                isView: true, occurredAt: try row("occurred_at"), userID: try row("user_id"), sessionKey: try row("session_id"),
+                isBot: try row("is_bot"), eventName: nil, eventCategory: nil, path: try row("path"),
+                referrerHost: try row("referrer_host"), country: try row("country"), device: try row("device"),
+                browser: try row("browser"), os: try row("os"), durationSeconds: try row("duration_seconds"), isBounce: try row("bounce"))
+        }
+    }
+
+    private struct FactRow: Sendable {
+        let kind: FactKind
+        let occurredAt: Date
+        let userID: UserID?
+        let label: String?
+        let amount: Int?
+    }
+
+    private func facts(_ picked: Picked) -> Query<FactRow> {
+        Query(
+            """
+            SELECT f.kind, f.occurred_at, f.user_id, f.label, f.amount
+            FROM unnest(\(picked.ids), \(picked.times)) AS picked (id, time)
+            JOIN facts f ON f.tenant_id = \(tx.caller.tenant) AND f.occurred_at = picked.time AND f.event_id = picked.id
+            WHERE f.occurred_at >= \(picked.first) AND f.occurred_at <= \(picked.last)
+            """
+        ) { row in
+            FactRow(
+                kind: try row("kind"), occurredAt: try row("occurred_at"), userID: try row("user_id"), label: try row("label"),
+                amount: try row("amount"))
+        }
+    }
+}
