@@ -29,7 +29,10 @@ let rooms: [[Target]] = [
     shared("Redis", uses: ["CHiredis", "Contracts", .log, .metrics, .lifecycle, .deque]),
     shared("Kafka", exclude: ["Broker", "README.md", "ACCESS.md"], uses: ["CRdKafka", "Contracts", .log, .metrics, .lifecycle, .deque]),
     // Outbox, relay, inbox, consumer, dead letters.
-    shared("Messaging", exclude: ["Command", "README.md"], uses: ["Contracts", "Postgres", "Kafka", .deque, .log, .metrics, .tracing, .lifecycle]),
+    shared(
+        "Messaging", exclude: ["Command", "README.md"],
+        uses: ["Contracts", "Postgres", "Kafka", .deque, .log, .metrics, .tracing, .lifecycle]
+    ),
     // The audit log's hash chain, and the program that checks an export of it.
     shared("AuditChain", exclude: ["Command"], uses: ["Contracts", .crypto]),
     // What every program starts with.

@@ -41,9 +41,17 @@ package final class KafkaProducer: Service, Sendable {
         let batch = DeliveryBatch(count: records.count)
         let deadline = ContinuousClock.now + configuration.deliveryTimeout
         var next = 0
+        /// Has a part of this batch.
+        var used: ProducerConnection?
         while next < records.count {
             guard let connection = usable() else {
                 batch.abandon(.closed)
+                break
+            }
+            // It may have been replaced while room was waited for.
+            if let used, used !== connection {
+                await used.close(within: .zero)
+                batch.abandon(.away("the client broke in the middle of a batch"))
                 break
             }
             switch connection.enqueue(records, from: next, into: batch) {
@@ -63,6 +71,7 @@ package final class KafkaProducer: Service, Sendable {
                 }
             case .full(let index):
                 next = index
+                if index > 0 { used = connection }
                 guard ContinuousClock.now < deadline, (try? await Task.sleep(for: Self.roomPause)) != nil else {
                     batch.abandon(Task.isCancelled ? .closed : .away("the queue is full"))
                     return await batch.results()

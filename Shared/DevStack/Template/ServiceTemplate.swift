@@ -102,7 +102,8 @@ struct ServiceLists {
     func adding(_ service: ServiceTemplate, port: Int) throws -> [(path: String, text: String)] {
         var lists = self
         let (name, word) = (service.name, service.word)
-        try lists.insert("    service(\"\(name)\"),\n", after: "    service(\"Search\"),\n", in: Self.manifest)
+        try lists.insert(
+            "    service(\"\(name)\"),\n", after: "    service(\"Search\", documents: [\"Bench\"]),\n", in: Self.manifest)
         try lists.insert("\n            \"\(name)Service\",", after: "\"SearchService\",", in: Self.manifest)
         try lists.insert("  - \(word)\n", after: "  - search\n", in: Self.deployments)
         try lists.insert(
