@@ -112,10 +112,11 @@ struct Occurrence: Sendable {
     let referrerHost: String?
     let occurredAt: Date
 
-    /// Without an id of its own it gets one, without a time the time of arrival, without a person the one who sent it.
+    /// Without an id of its own it gets one, without a time the time of arrival, without a person the one who sent it. Of a list without
+    /// times each is a microsecond after the one before, so that they stay in the order in which they were sent.
     fileprivate init(
         id: EventID?, userID: UserID?, session: SessionKey?, url: PageAddress?, referrer: Referrer?, occurredAt: Date?, sender: Sender,
-        skew: ClockSkew
+        skew: ClockSkew, place: Int
     ) {
         self.id = id ?? .make(at: sender.receivedAt)
         self.userID = sender.isUnnamed ? nil : userID ?? sender.person
@@ -125,22 +126,22 @@ struct Occurrence: Sendable {
         self.url = sender.isUnnamed ? url?.path : url?.rawValue
         self.referrer = sender.isUnnamed ? nil : referrer?.address
         referrerHost = referrer?.host
-        self.occurredAt = occurredAt.map(skew.corrected) ?? sender.receivedAt
+        self.occurredAt = occurredAt.map(skew.corrected) ?? sender.receivedAt.addingTimeInterval(Double(place) / 1_000_000)
     }
 }
 
 extension EventDraft {
-    func occurrence(from sender: Sender, _ skew: ClockSkew) -> Occurrence {
+    func occurrence(from sender: Sender, _ skew: ClockSkew, place: Int) -> Occurrence {
         Occurrence(
             id: eventId, userID: userId, session: sessionId, url: url, referrer: referrer, occurredAt: occurredAt, sender: sender,
-            skew: skew)
+            skew: skew, place: place)
     }
 }
 
 extension PageViewDraft {
-    func occurrence(from sender: Sender, _ skew: ClockSkew) -> Occurrence {
+    func occurrence(from sender: Sender, _ skew: ClockSkew, place: Int) -> Occurrence {
         Occurrence(
             id: eventId, userID: userId, session: sessionId, url: url, referrer: referrer, occurredAt: occurredAt, sender: sender,
-            skew: skew)
+            skew: skew, place: place)
     }
 }

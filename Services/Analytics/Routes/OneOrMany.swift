@@ -8,7 +8,7 @@ protocol BatchItem: Decodable, Sendable {
     static var listName: String { get }
     var occurredAt: Date? { get }
     var sentAt: Date? { get }
-    func occurrence(from sender: Sender, _ skew: ClockSkew) -> Occurrence
+    func occurrence(from sender: Sender, _ skew: ClockSkew, place: Int) -> Occurrence
 }
 
 extension EventDraft: BatchItem {
@@ -28,7 +28,9 @@ struct Sent<Item: BatchItem>: Sendable {
     let sentAt: Date?
 
     func taken(from sender: Sender) -> [Taken<Item>] {
-        items.map { Taken(draft: $0, occurrence: $0.occurrence(from: sender, skew(of: $0, sender.receivedAt))) }
+        items.enumerated().map { place, item in
+            Taken(draft: item, occurrence: item.occurrence(from: sender, skew(of: item, sender.receivedAt), place: place))
+        }
     }
 
     /// Times that cannot be, each with its pointer. A clock that says how wrong it is may be as wrong as it likes.

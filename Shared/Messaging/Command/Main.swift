@@ -12,7 +12,7 @@ struct TrionexEvents: AsyncParsableCommand {
         abstract: "Looks at Trionex's events and consumers, and puts right what went wrong.",
         discussion: """
             The brokers are those of TRIONEX_KAFKA_BROKERS and TRIONEX_KAFKA_PROPERTIES, as for the services; of a platform that `make run`
-            has started: 127.0.0.1:9092. With --json every command prints one JSON object a line.
+            has started: TRIONEX_KAFKA_BROKERS=127.0.0.1:29092. With --json every command prints one JSON object a line.
 
             Exit codes: 0 done; 1 something is wrong with what was looked at (a contract is broken, a group is too far behind);
             64 wrong usage; 66 what was named is not there; 69 the brokers or the database do not answer.

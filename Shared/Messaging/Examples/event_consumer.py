@@ -2,13 +2,14 @@
 """Follows Trionex's events from Python, with the SDK of CloudEvents and the Kafka client of Confluent.
 
     pip install cloudevents confluent-kafka
-    event_consumer.py --brokers 127.0.0.1:9092 --group my-company.follower --topic trionex.content.events
+    event_consumer.py --brokers 127.0.0.1:29092 --group my-company.follower --topic trionex.content.events
 
 Prints one line for each event, each event once: deliveries may be repeated, and `seen` stands for the table in which a program of yours
 keeps the ids that it has handled, written in the same transaction as what the event made it do.
 """
 import argparse
 import json
+import sys
 
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
@@ -40,7 +41,13 @@ def events(brokers, group, topics, idle_seconds=None):
                 raise KafkaException(message.error())
             # A dead letter that another group handles again is no news to us.
             if dict(message.headers() or []).get("trionex_replay_for", group.encode()) == group.encode():
-                yield event_of(message), message
+                try:
+                    event = event_of(message)
+                except Exception as problem:
+                    # What is no event must not stop the reader here for ever. Keep it, where you have a place for that.
+                    print(f"{message.topic()}/{message.partition()}@{message.offset()} is no event: {problem}", file=sys.stderr)
+                else:
+                    yield event, message
             consumer.commit(message, asynchronous=False)
     finally:
         consumer.close()
@@ -48,7 +55,7 @@ def events(brokers, group, topics, idle_seconds=None):
 
 def main():
     options = argparse.ArgumentParser(description="Follow Trionex's events.")
-    options.add_argument("--brokers", default="127.0.0.1:9092")
+    options.add_argument("--brokers", default="127.0.0.1:29092")
     options.add_argument("--group", required=True, help="a name of yours; each group gets every event")
     options.add_argument("--topic", action="append", required=True)
     options.add_argument("--idle", type=float, help="end after so many seconds without an event")
