@@ -194,6 +194,20 @@ struct CollectionTests {
         #expect(bad.badFields == ["/pageViews/0/url", "/pageViews/1/durationSeconds"])
     }
 
+    @Test("A list without times stays in the order in which it was sent")
+    func order() async throws {
+        let host = try await TestHost.start(Analytics.self)
+        let client = try await host.client(tenant.owner)
+        for visit in 1...4 {
+            let pages = (0..<6).map { JSONValue.object(["url": .string("/p\($0)"), "sessionId": .string("visit-\(visit)")]) }
+            #expect(try await client.post("/api/v1/analytics/page-views", ["pageViews": .array(pages)])["accepted"] == 6)
+        }
+        let sessions = try await client.get("/api/v1/analytics/sessions")
+        let (entries, exits) = (sessions["entryPages"].array, sessions["exitPages"].array)
+        #expect(entries.count == 1 && "\(entries)".contains("/p0"), "\(sessions.text)")
+        #expect(exits.count == 1 && "\(exits)".contains("/p5"), "\(sessions.text)")
+    }
+
     @Test("Of a client's address only the network is kept, and nothing when the setting says so")
     func addresses() async throws {
         let host = try await TestHost.start(Analytics.self)

@@ -10,8 +10,9 @@ import ServiceLifecycle
 struct RealtimeRoutes {
     let hub: RealtimeHub
 
-    /// Without news a comment is sent after so long, so that nobody on the way takes the connection for a dead one.
-    static let heartbeat: Duration = .seconds(15)
+    /// Without news a comment is sent after so long: nobody on the way then takes the connection for a dead one, and that a client has
+    /// gone, whose place others wait for, is found out by writing to it.
+    static let heartbeat: Duration = .seconds(3)
     /// A stream ends after so long; browsers open it again by themselves, with whatever rights they have by then.
     static let lifetime: Duration = .seconds(600)
     /// What browsers are told to wait before they do.
