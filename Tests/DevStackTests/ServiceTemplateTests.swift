@@ -74,8 +74,8 @@ import Testing
             },
             "the modules lie beside the tests or in .build/debug")
         let features = ["ExistentialAny", "InternalImportsByDefault", "MemberImportVisibility"].map { "-enable-upcoming-feature \($0)" }
-        // SwiftPM names a root package by its folder.
-        let package = URL(filePath: Repository.root).lastPathComponent.lowercased()
+        // SwiftPM names a root package by its folder, with `_` for what no identifier has.
+        let package = String(URL(filePath: Repository.root).lastPathComponent.lowercased().map { $0.isLetter || $0.isNumber ? $0 : "_" })
         let headers = ["/usr/include/postgresql", "/usr/include/libxml2"].map { "-Xcc -I\($0)" }
         let places = [Repository.path("Shared/System"), Repository.path(".build/checkouts") + "/*/Sources", build + "/"].joined(
             separator: " ")

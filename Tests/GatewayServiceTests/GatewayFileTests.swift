@@ -31,7 +31,7 @@ struct GatewayFileTests {
         #expect(file.limits["exports"] == .init(policy: LimitPolicy(name: "exports", quota: 10, window: 3_600), subject: .tenant))
         #expect(file.limits["anonymous"]?.policy.name == "default")
         #expect(file.plans.plans["free"]?["tenant"]?.quota == 3_000)
-        #expect(file.rules.count == 6)
+        #expect(file.rules.count == 10)
         #expect(file.upstreams["content"]?.breaker.failureShare == 0.5)
         #expect(file.maintenance.isOff && file.block.isEmpty)
         let state = RoutingState(defaults: .forTests)
