@@ -55,6 +55,8 @@ struct EndpointRouter: Sendable {
                     // Taking the body away sets the length to that of none, so what it was is said afterwards.
                     response.body = .init()
                     response.headers[.contentLength] = length.map(String.init)
+                    // An answer of unknown length ends with a last chunk even where it has none: nothing may follow on that connection.
+                    if length == nil { response.headers[.connection] = "close" }
                     return response
                 }
             }
