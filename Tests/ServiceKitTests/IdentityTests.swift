@@ -108,7 +108,10 @@ struct TokenVerifierTests {
         let (ended, other) = (TestTenant().owner, TestTenant().owner)
         let (first, second) = (try await host.client(ended), try await host.client(other))
         #expect(try await first.get("/api/v1/workshop/filter").status == 200)
-        let redis = Redis(try RedisConfiguration(url: "redis://127.0.0.1:\(servers.redis.port)"), logger: quiet)
+        var configuration = try RedisConfiguration(url: "redis://127.0.0.1:\(servers.redis.port)")
+        // The machine may be busy with other tests.
+        configuration.timeout = .seconds(20)
+        let redis = Redis(configuration, logger: quiet)
         try await Revocations(redis: redis, logger: quiet).revoke(
             [.session(ended.session)], at: Date(), tokensExpire: Date().addingTimeInterval(900))
         try await TrionexTesting.eventually("the session is dead", within: .seconds(5)) {
