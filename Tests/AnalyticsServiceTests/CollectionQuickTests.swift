@@ -1,6 +1,7 @@
 import Contracts
 import Foundation
 import ServiceKit
+import TestKit
 import Testing
 
 @testable import AnalyticsService

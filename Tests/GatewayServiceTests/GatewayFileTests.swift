@@ -1,5 +1,6 @@
 import Contracts
 import Foundation
+import TestKit
 import Testing
 
 @testable import GatewayService
@@ -221,7 +222,7 @@ struct GatewayFileTests {
 
     @Test("A set of networks agrees with each of its networks asked by itself")
     func networks() throws {
-        var random = Seeded(state: 99)
+        var random = SeededGenerator(state: 99)
         func byte(_ range: ClosedRange<Int> = 0...255) -> Int { Int.random(in: range, using: &random) }
         let networks = (0..<40).compactMap { _ in Network("10.\(byte(0...3)).\(byte()).0/\(byte(6...32))") }
         let set = NetworkSet(networks)

@@ -1,6 +1,7 @@
 import Contracts
 import Foundation
 import Kafka
+import TestKit
 import Testing
 
 @testable import Messaging
@@ -167,7 +168,7 @@ struct PartsTests {
         "Any order of taking, failing and finishing handles each message once, in its key's order, and all is committed",
         arguments: UInt64(0)..<40)
     func anyOrder(seed: UInt64) throws {
-        var random = Seeded(state: seed)
+        var random = SeededGenerator(state: seed)
         var lanes = KeyLanes(workersEach: Int.random(in: 1...3, using: &random))
         var handled: [String: [Int64]] = [:]
         var expected: [String: [Int64]] = [:]
@@ -241,18 +242,5 @@ struct PartsTests {
         let text = error.map { FailureReason.text($0) } ?? ""
         #expect(text.contains("/secret"))
         #expect(!text.contains("hunter2"))
-    }
-}
-
-/// Random numbers that are the same in every run (SplitMix64).
-private struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -29,6 +29,7 @@ struct LoadTests {
         let start = ContinuousClock.now
         for tenant in tenants { try await Self.fill(tenant.id, documents / Self.tenants, lexicon, host.database) }
         let filled = (ContinuousClock.now - start) / .seconds(1)
+        // Printed, because the table is what this is run for (`make bench-search`).
         print(
             "\n| \(documents) documents, \(Self.tenants) organizations | p50 ms | p95 ms | p99 ms | searches/s of one client |\n|---|---|---|---|---|"
         )

@@ -1,5 +1,6 @@
 import Contracts
 import Foundation
+import TestKit
 import Testing
 
 @testable import ServiceKit
@@ -121,7 +122,7 @@ struct TokenReaderTests {
 
     @Test("never means anything that the standard library does not read from the same bytes")
     func mutations() throws {
-        var random = SeededRandom(seed: 20_261_121)
+        var random = SeededGenerator(state: 20_261_121)
         let alphabet = Array("{}[]:,\"\\ntrue0123456789.eE-+ \u{0}\t\u{1F}u00dé\u{FEFF}".utf8)
         let samples = try Self.samples().map { Array(try JSONEncoder().encode($0)) }
         var accepted = 0
@@ -183,7 +184,7 @@ struct TokenReaderTests {
 
     @Test("base64url means the bytes that the standard library says, and is written in one way only")
     func base64() {
-        var random = SeededRandom(seed: 7)
+        var random = SeededGenerator(state: 7)
         for length in 0..<200 {
             let bytes = (0..<length).map { _ in UInt8.random(in: 0...255, using: &random) }
             #expect(decoded(Base64URL.encode(Data(bytes))) == bytes)
@@ -217,20 +218,5 @@ struct TokenReaderTests {
     @Test("a token has three parts", arguments: ["", ".", "..", "...", "a", "a.b", "a.b.", ".b.c", "a..c", "a.b.c.d", "a.b.c."])
     func parts(text: String) {
         #expect(Array(text.utf8).withUnsafeBytes { TokenReader($0) == nil })
-    }
-}
-
-/// The same numbers each time (SplitMix64), so that what fails once fails again.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ mixed >> 27) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ mixed >> 31
     }
 }

@@ -215,7 +215,7 @@ struct TokenVerifierNowTests {
         let verifier = verifier()
         let good = try await token("a")
         _ = try await verifier.verify(good)
-        var random = SeededRandom(seed: 1)
+        var random = SeededGenerator(state: 1)
         let characters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \u{0}é".utf8)
         for _ in 0..<1_500 {
             var bytes = Array(good.utf8)
@@ -282,7 +282,7 @@ struct TokenVerifierNowTests {
         try server.add("a")
         let used = try await verifier().verified(try await token("a"))
         var cache = TokenCache(limit: 100)
-        var random = SeededRandom(seed: 3)
+        var random = SeededGenerator(state: 3)
         _ = cache.insert(used)
         for index in 0..<10_000 {
             let digest = withUnsafeBytes(of: (index, random.next())) { TokenDigest(of: $0) }

@@ -19,6 +19,15 @@ struct Timeline<Value: Sendable>: Sendable {
     /// Whether distinct counts are estimates, from sketches.
     var isEstimated = false
 
+    /// Of values by bucket, and one without a bucket for the whole period, as grouping sets give them; `none` where nothing happened.
+    static func of(_ period: Period, _ rows: [(bucket: Date?, value: Value)], none: Value) -> Self {
+        var timeline = Self(period: period, totals: none, buckets: [:])
+        for row in rows {
+            if let bucket = row.bucket { timeline.buckets[bucket] = row.value } else { timeline.totals = row.value }
+        }
+        return timeline
+    }
+
     /// Each bucket of the period in order, with `none` where nothing happened.
     func series<Figures>(_ none: Value, _ figures: (Date, Value) -> Figures) -> [Dated<Figures>] {
         period.buckets.map { Dated($0, figures($0, buckets[$0] ?? none)) }

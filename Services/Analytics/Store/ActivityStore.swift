@@ -34,22 +34,14 @@ struct ActivityStore {
                 GROUP BY GROUPING SETS ((bucket), ())
                 """
             ) { row in
-                Row(
-                    bucket: try row("bucket"),
-                    activity: Activity(
+                (
+                    bucket: try row("bucket") as Date?,
+                    value: Activity(
                         events: try row("events"), pageViews: try row("page_views"), uniqueUsers: try row("users"),
-                        sessions: try row("sessions")))
+                        sessions: try row("sessions"))
+                )
             })
-        var timeline = Timeline(period: period, totals: Activity(), buckets: [:])
-        for row in rows {
-            if let bucket = row.bucket { timeline.buckets[bucket] = row.activity } else { timeline.totals = row.activity }
-        }
-        return timeline
-    }
-
-    private struct Row: Sendable {
-        let bucket: Date?
-        let activity: Activity
+        return .of(period, rows, none: Activity())
     }
 
     // MARK: - From roll-ups

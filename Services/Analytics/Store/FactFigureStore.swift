@@ -94,24 +94,16 @@ struct FactFigureStore {
                 """
             ) { row in
                 let satisfied: Int = try row("satisfied"), ratings: Int = try row("ratings")
-                return AssistantRow(
-                    bucket: try row("bucket"),
-                    figures: AssistantFigures(
+                return (
+                    bucket: try row("bucket") as Date?,
+                    value: AssistantFigures(
                         conversations: try row("conversations"), answers: try row("answers"), users: try row("users"),
                         promptTokens: try row("prompt"), completionTokens: try row("completion"), citations: try row("citations"),
                         averageMilliseconds: try row("average"), p95Milliseconds: try row("slow"), ratings: ratings,
-                        averageRating: try row("rating"), satisfaction: ratings == 0 ? nil : Double(satisfied) / Double(ratings)))
+                        averageRating: try row("rating"), satisfaction: ratings == 0 ? nil : Double(satisfied) / Double(ratings))
+                )
             })
-        var timeline = Timeline(period: period, totals: AssistantFigures(), buckets: [:])
-        for row in rows {
-            if let bucket = row.bucket { timeline.buckets[bucket] = row.figures } else { timeline.totals = row.figures }
-        }
-        return timeline
-    }
-
-    private struct AssistantRow: Sendable {
-        let bucket: Date?
-        let figures: AssistantFigures
+        return .of(period, rows, none: AssistantFigures())
     }
 
     // MARK: - Where they stand

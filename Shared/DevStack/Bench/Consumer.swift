@@ -44,17 +44,13 @@ struct ConsumerFigures {
         row(
             "the same while \(Self.flood / 1000)k of another organization wait in the same partition, p50 / p95 of \(flooded.count)",
             Self.times(flooded))
-        row("delay by the flood, p50", String(format: "%.2f ×", Self.quantile(flooded, 0.5) / Self.quantile(idle, 0.5)))
+        row("delay by the flood, p50", String(format: "%.2f ×", Spread(flooded).median / Spread(idle).median))
         await bench.stop()
     }
 
-    private static func quantile(_ values: [Double], _ part: Double) -> Double {
-        let sorted = values.sorted()
-        return sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, Int(Double(sorted.count) * part))]
-    }
-
     private static func times(_ values: [Double]) -> String {
-        String(format: "%.1f ms / %.1f ms", quantile(values, 0.5), quantile(values, 0.95))
+        let spread = Spread(values)
+        return String(format: "%.1f ms / %.1f ms", spread.median, spread.quantile(0.95))
     }
 }
 

@@ -33,7 +33,7 @@ struct RelayFigures {
             for _ in 0..<rounds { rates.append(try await bench.drained(Self.events, tenants: tenants, relays: relays)) }
             row(
                 "\(Self.events / 1000)k events of 500 B published from the outbox, organizations: \(tenants), replicas: \(relays)",
-                String(format: "%.1fk/s", Self.quantile(rates, 0.5) / 1000))
+                String(format: "%.1fk/s", Spread(rates).median / 1000))
         }
         let both = try await bench.sustained(for: .seconds(5))
         row("announced and published at once, 500 events a transaction, one replica", String(format: "%.1fk/s", both / 1000))
@@ -49,16 +49,12 @@ struct RelayFigures {
         row(
             "the same while another's \(Self.flood / 1000)k are announced and published, in \(String(format: "%.1f s", fair.seconds))",
             Self.times(fair.flooded))
-        row("the flood's delay, p50", String(format: "%.2f ×", Self.quantile(fair.flooded, 0.5) / Self.quantile(fair.alone, 0.5)))
-    }
-
-    static func quantile(_ values: [Double], _ part: Double) -> Double {
-        let sorted = values.sorted()
-        return sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, Int(Double(sorted.count) * part))]
+        row("the flood's delay, p50", String(format: "%.2f ×", Spread(fair.flooded).median / Spread(fair.alone).median))
     }
 
     private static func times(_ values: [Double]) -> String {
-        String(format: "%.1f ms / %.1f ms", quantile(values, 0.5), quantile(values, 0.99))
+        let spread = Spread(values)
+        return String(format: "%.1f ms / %.1f ms", spread.median, spread.quantile(0.99))
     }
 }
 

@@ -137,6 +137,17 @@ struct DeadLetters: AsyncParsableCommand {
         let letters: [String]
     }
 
+    private static func settle(
+        _ choice: Choice, of group: GroupOptions, _ output: OutputOptions, _ done: String,
+        _ settle: (DeadLetterOffice, DeadLetter) async throws -> Void
+    ) async throws {
+        try await group.withOffice { office in
+            let letters = try choice.chosen(from: try await office.list())
+            for letter in letters { try await settle(office, letter) }
+            try output.print(Settled(group: office.group, letters: letters.map(\.name)), "\(letters.count) \(done)")
+        }
+    }
+
     struct Replay: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Let the consumer handle letters again; other consumers of the topic are not concerned.",
@@ -149,11 +160,7 @@ struct DeadLetters: AsyncParsableCommand {
         @OptionGroup var choice: Choice
 
         func run() async throws {
-            try await group.withOffice { office in
-                let letters = try choice.chosen(from: try await office.list())
-                for letter in letters { try await office.replay(letter) }
-                try output.print(Settled(group: office.group, letters: letters.map(\.name)), "\(letters.count) replayed")
-            }
+            try await DeadLetters.settle(choice, of: group, output, "replayed") { office, letter in try await office.replay(letter) }
         }
     }
 
@@ -164,11 +171,7 @@ struct DeadLetters: AsyncParsableCommand {
         @OptionGroup var choice: Choice
 
         func run() async throws {
-            try await group.withOffice { office in
-                let letters = try choice.chosen(from: try await office.list())
-                for letter in letters { try await office.drop(letter) }
-                try output.print(Settled(group: office.group, letters: letters.map(\.name)), "\(letters.count) dropped")
-            }
+            try await DeadLetters.settle(choice, of: group, output, "dropped") { office, letter in try await office.drop(letter) }
         }
     }
 }
