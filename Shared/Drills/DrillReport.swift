@@ -57,7 +57,7 @@ package struct DrillReport: Sendable, Codable {
             ("in effect: once each in the consumer's database", "\(ledger.effected)"),
             ("dead: given up with a reason, of so many that are poisonous", "\(ledger.dead) / \(ledger.poison)"),
             ("lost", "\(ledger.lost)"), ("doubled", "\(ledger.doubled)"), ("out of order for their key", "\(ledger.disordered)"),
-            ("invented", "\(ledger.invented)"),
+            ("of those, in the topic already", "\(ledger.overtaken)"), ("invented", "\(ledger.invented)"),
         ]
         if ledger.strangers > 0 {
             rows.append(("records that are no events, sent and found dead", "\(ledger.strangers) / \(ledger.strangersBuried)"))

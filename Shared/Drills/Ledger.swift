@@ -57,6 +57,8 @@ package struct Ledger: Hashable, Sendable, Codable {
     package var invented: Int64 = 0
     /// Effects after one with a higher number of the same key.
     package var disordered: Int64 = 0
+    /// Events whose first record stands in the topic behind one with a higher number of its key: the order was lost before the consumer.
+    package var overtaken: Int64 = 0
     /// Both in effect and among the dead: poison whose effect was not rolled back.
     package var undead: Int64 = 0
     /// Records that are no events at all, put into the topic by the drill.
@@ -97,6 +99,7 @@ package struct Ledger: Hashable, Sendable, Codable {
         none(lost, "lost")
         none(doubled, "doubled")
         none(disordered, "out of order")
+        none(overtaken, "out of order in the topic already")
         none(invented, "invented")
         none(wronglyDead, "given up although nothing was wrong with them")
         none(poison - (dead - wronglyDead + undead), "poisonous and not given up")

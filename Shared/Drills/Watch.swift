@@ -14,6 +14,7 @@ struct Watch: Sendable {
     }
 
     private static let pollInterval: Duration = .milliseconds(100)
+    private static let disordersTold = 5
 
     let stage: Stage
     let source: Database
@@ -99,6 +100,9 @@ struct Watch: Sendable {
         ledger.announced = announced
         ledger.published = announced - unsent
         ledger.records = try await reader.lag(of: DrillServices.group, topics: [EntryAdded.topic.name]).reduce(0) { $0 + $1.end }
+        ledger.overtaken = try await overtakings()
+        let disorders = try await sink.platform(PlatformWork("drill ledger")) { try HandledStore(tx: $0).disorders(atMost: Self.disordersTold) }
+        for disorder in disorders { await stage.note(disorder) }
         let strangers = await stage.strangers
         ledger.strangers = Int64(strangers.count)
         ledger.strangersBuried = Int64(strangers.intersection(buried).count)
@@ -119,6 +123,33 @@ struct Watch: Sendable {
             dead[EntryKey(tenant: envelope.tenant, subject: event.subject), default: []].insert(event.number)
         }
         return (dead, others)
+    }
+
+    /// How many events came into the topic after one with a higher number of their key, the first time they came; the first few are told.
+    private func overtakings() async throws -> Int64 {
+        var highest: [EntryKey: (number: Int64, message: KafkaMessage)] = [:]
+        var seen: [EntryKey: Set<Int64>] = [:]
+        var count: Int64 = 0
+        for message in try await published().sorted(by: { ($0.place.partition, $0.offset) < ($1.place.partition, $1.offset) }) {
+            guard let envelope = try? CloudEvent.envelope(of: message),
+                let event = try? JSON.decode(EntryAdded.self, from: Data(message.value ?? []))
+            else { continue }
+            let key = EntryKey(tenant: envelope.tenant, subject: event.subject)
+            guard seen[key, default: []].insert(event.number).inserted else { continue }
+            guard let before = highest[key], before.number > event.number else {
+                highest[key] = (event.number, message)
+                continue
+            }
+            count += 1
+            guard count <= Self.disordersTold else { continue }
+            await stage.note(
+                """
+                \(key.subject) number \(event.number), of \(Timestamp.text(envelope.time)), is at \(message.place.partition):\(message.offset) of \
+                \(message.timestamp.map(Timestamp.text) ?? "no time"), behind \(before.number) at \(before.message.offset) of \
+                \(before.message.timestamp.map(Timestamp.text) ?? "no time")
+                """)
+        }
+        return count
     }
 
     func recoveries() async throws -> [(what: String, seconds: Double)] {

@@ -66,6 +66,21 @@ struct HandledStore {
         return Dictionary(uniqueKeysWithValues: rows)
     }
 
+    /// The first few effects that came after one with a higher number of their key, as sentences.
+    func disorders(atMost most: Int) throws -> [String] {
+        try tx.query(
+            Query(
+                """
+                SELECT subject, number, previous, produced_at, applied_at FROM effects WHERE number <= previous \
+                ORDER BY applied_at LIMIT \(Int32(most))
+                """
+            ) { row in
+                let (subject, number, previous) = (try row("subject") as String, try row("number") as Int64, try row("previous") as Int64)
+                let (produced, applied) = (try row("produced_at") as Date, try row("applied_at") as Date)
+                return "\(subject) number \(number), of \(Timestamp.text(produced)), took effect \(Timestamp.text(applied)), after \(previous)"
+            })
+    }
+
     /// Which of these numbers of a key took effect.
     func effected(_ key: EntryKey, of numbers: Set<Int64>) throws -> Set<Int64> {
         Set(
