@@ -59,78 +59,82 @@ final class FaultyUpstream: Sendable {
 
     private let listener: any Channel
     private let standing: Standing
-    private let task: Task<Void, Never>
 
-    /// The connections that stand, so that they can be cut.
+    /// The connections that stand, so that they can be cut, each with the task that serves it.
     private final class Standing: Sendable {
-        private let channels = Mutex<[ObjectIdentifier: any Channel]>([:])
-        func add(_ channel: any Channel) { channels.withLock { $0[ObjectIdentifier(channel)] = channel } }
-        func remove(_ channel: any Channel) { channels.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(channel)) } }
-        var all: [any Channel] { channels.withLock { Array($0.values) } }
+        private let connections = Mutex<[ObjectIdentifier: (channel: any Channel, task: Task<Void, Never>)]>([:])
+        private let ended = Atomic<Bool>(false)
+
+        /// Serves it from now on. A connection has its task before anybody could drop it: SwiftNIO ends the program when one is dropped unserved.
+        func begin(_ connection: Connection, _ serve: @escaping @Sendable () async -> Void) {
+            let id = ObjectIdentifier(connection.channel)
+            if ended.load(ordering: .acquiring) { connection.channel.close(promise: nil) }
+            connections.withLock { connections in
+                connections[id] = (
+                    connection.channel,
+                    Task {
+                        await serve()
+                        self.connections.withLock { _ = $0.removeValue(forKey: id) }
+                    }
+                )
+            }
+        }
+        var channels: [any Channel] { connections.withLock { $0.values.map(\.channel) } }
+        /// Cuts also what is accepted from now on.
+        func refuse() { ended.store(true, ordering: .releasing) }
+        func end() async { for task in connections.withLock({ $0.values.map(\.task) }) { await task.value } }
     }
 
     /// Listens on a free port of 127.0.0.1, or on this one: a killed upstream comes back on its own.
     static func start(port: Int = 0) async throws -> FaultyUpstream {
         let counters = Counters(), standing = Standing()
-        let server = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+        let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             .serverChannelOption(.backlog, value: 1_024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .bind(host: "127.0.0.1", port: port) { channel in
+            .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try Connection(
+                    let connection = try Connection(
                         wrappingChannelSynchronously: channel,
                         configuration: .init(
                             isOutboundHalfClosureEnabled: true, inboundType: ByteBuffer.self, outboundType: ByteBuffer.self))
+                    standing.begin(connection) { await serve(connection, counters) }
                 }
             }
-        let task = Task {
-            // Ends when the listener is closed.
-            _ = try? await server.executeThenClose { connections in
-                try await withThrowingDiscardingTaskGroup { group in
-                    for try await connection in connections {
-                        group.addTask { await serve(connection, counters, standing) }
-                    }
-                }
-            }
-        }
-        return FaultyUpstream(
-            port: server.channel.localAddress?.port ?? 0, counters: counters, listener: server.channel, standing: standing, task: task)
+            .bind(host: "127.0.0.1", port: port).get()
+        return FaultyUpstream(port: listener.localAddress?.port ?? 0, counters: counters, listener: listener, standing: standing)
     }
 
-    private init(port: Int, counters: Counters, listener: any Channel, standing: Standing, task: Task<Void, Never>) {
+    private init(port: Int, counters: Counters, listener: any Channel, standing: Standing) {
         self.port = port
         self.counters = counters
         self.listener = listener
         self.standing = standing
-        self.task = task
     }
 
-    private static func serve(_ connection: Connection, _ counters: Counters, _ standing: Standing) async {
+    private static func serve(_ connection: Connection, _ counters: Counters) async {
         counters.connected()
-        standing.add(connection.channel)
         // Every way in which a connection can end is one of its scripts or the peer's doing.
         try? await connection.executeThenClose { inbound, outbound in
             let talk = FaultyConnection(connection.channel, inbound.makeAsyncIterator(), outbound, counters)
             try await talk.run()
         }
-        standing.remove(connection.channel)
         counters.disconnected()
     }
 
     /// As when the process dies: it listens no more and every connection ends, in the midst of whatever it does.
     /// - Parameter reset: by RST, as when data was unread, rather than by FIN.
     func kill(reset: Bool = false) async {
+        standing.refuse()
         try? await listener.close()
         await cutConnections(reset: reset)
-        task.cancel()
-        await task.value
+        await standing.end()
     }
 
     /// Cuts the connections that stand, and goes on listening.
     func cutConnections(reset: Bool = false) async {
-        for channel in standing.all {
+        for channel in standing.channels {
             if reset { await FaultyConnection.armReset(channel) }
             try? await channel.close()
         }
