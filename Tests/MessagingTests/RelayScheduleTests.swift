@@ -212,6 +212,7 @@ struct RelayScheduleTests {
             schedule.found(fresh, position)
             let more = try next(&schedule)
             #expect(more.takes.map(\.from) == [position])
+            #expect(more.takes.map(\.heldFrom) == [9], "keys that were held back stay so")
             schedule.finish(more, done(more, more: false), published: 1, now)
             // The periodic look finds the blocked one: nothing new.
             schedule.found(fresh, 9, isNet: true)

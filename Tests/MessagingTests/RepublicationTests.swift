@@ -82,6 +82,42 @@ struct RepublicationTests {
         #expect(old.map(\.number) == Array(0..<1_000) + Array(0..<1_000) + [1_000])
     }
 
+    enum Held: TestTopic { static let name = "again-held" }
+
+    @Test("What waited behind it is not overtaken by what comes when the key's own part of it is done")
+    func heldStaysHeld() async throws {
+        let stage = try await RelayStage.make()
+        let tenant = TenantID.make()
+        // One lane: three keys in the same shard.
+        let names = try await stage.database.platform(PlatformWork("tests")) { tx in
+            try tx.query(
+                Query("SELECT 'k' || n AS name FROM generate_series(1, 200) n WHERE hashtext('k' || n) & 15 = 7 ORDER BY n LIMIT 3", column: "name"))
+                as [String]
+        }
+        func events(_ key: Int, _ numbers: Range<Int>) -> [Noted<Held>] { numbers.map { Noted(subject: names[key], number: $0) } }
+        for (key, count) in [(0, 200), (1, 10), (2, 800)] { try await stage.announce(events(key, 0..<count), for: tenant) }
+        try await during([stage.relay().run]) { try await expectEventually { try await stage.waiting() == 0 } }
+        #expect(try await Republication.request(since: .distantPast, in: stage.database) == 1_010)
+        // A batch each half second or so.
+        let limits = RelayStage.limits {
+            $0.batch = 100
+            $0.againRate = 200
+        }
+        try await during([stage.relay(limits: limits).run]) {
+            try await expectEventually { try await stage.waiting(again: true) < 1_010 }
+            try await stage.announce(events(1, 10..<11), for: tenant)
+            // The key's ten have been published again, the others not.
+            try await expectEventually { try await stage.waiting(again: true) < 800 }
+            try await stage.announce(events(1, 11..<12) + events(0, 200..<201), for: tenant)
+            // Of a key that held nothing back it goes at once.
+            try await expectEventually { try await stage.waiting() == 2 }
+            #expect(try await stage.waiting(again: true) > 0)
+            try await expectEventually(within: .seconds(60)) { try await stage.waiting() == 0 }
+        }
+        let held = try await stage.published(Noted<Held>.self).filter { $0.subject == names[1] }
+        #expect(held.map(\.number) == Array(0..<10) + Array(0..<12))
+    }
+
     enum Lost: TestTopic { static let name = "again-lost" }
 
     @Test("A broker that has lost everything has it all again, in the order of each key")

@@ -41,6 +41,9 @@ struct RelaySchedule: Sendable {
         let most: Int
         /// Events of its tenant and shard are being published again.
         let isBehindAgain: Bool
+        /// From here to `from`, what still waits was held back behind those: what follows of the same keys is held back too, also when all of
+        /// theirs has been published again meanwhile.
+        var heldFrom: Int64?
         /// Something of it has failed: its keys' events go one by one, so that none overtakes one that fails once more.
         var isCareful = false
     }
@@ -226,7 +229,9 @@ struct RelaySchedule: Sendable {
                 guard let state = lanes[lane] else { continue }
                 let isBehindAgain = !lane.again && lanes[Lane(tenant: lane.tenant, shard: lane.shard, again: true)] != nil
                 takes.append(
-                    Take(lane: lane, from: state.from, most: most, isBehindAgain: isBehindAgain, isCareful: state.failures > 0))
+                    Take(
+                        lane: lane, from: state.from, most: most, isBehindAgain: isBehindAgain,
+                        heldFrom: state.blocked.flatMap { isBehindAgain && $0 < state.from ? $0 : nil }, isCareful: state.failures > 0))
                 events += most
             }
         }

@@ -129,11 +129,15 @@ extension OutboxQueue {
     /// The events of a chunk, up to the one that exceeds `bytes`.
     func read(_ chunk: RelaySchedule.Chunk, bytes: Int, source: String) throws -> OutboxParcel {
         let takes = chunk.takes
-        // What is new of a key waits for what is to be published again of it.
+        // What is new of a key waits for what is to be published again of it, and for what has waited for that already.
         let behind: SQL =
             takes.contains(where: \.isBehindAgain)
-            ? " AND (NOT t.behind OR NOT EXISTS (SELECT FROM outbox_waiting a WHERE a.again AND a.tenant_id = t.tenant AND a.key = w.key))"
-            : .empty
+            ? """
+             AND (NOT t.behind OR (\
+            NOT EXISTS (SELECT FROM outbox_waiting a WHERE a.again AND a.tenant_id = t.tenant AND a.key = w.key) \
+            AND w.key <> ALL (ARRAY(SELECT DISTINCT h.key FROM outbox_waiting h WHERE h.tenant_id = t.tenant AND h.shard = t.shard \
+            AND h.again = t.again AND h.position >= t.held AND h.position < t.start))))
+            """ : .empty
         // The LIMITs keep the planner from any other way than by the keys, whatever it believes of the sizes.
         let rows = try tx.query(
             """
@@ -142,8 +146,8 @@ extension OutboxQueue {
             SELECT t.n, w.position AS at, o.*, COALESCE(sum(octet_length(o.payload)) \
             OVER (ORDER BY t.n, w.position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before \
             FROM unnest(\(takes.map(\.lane.tenant.uuid)), \(takes.map(\.lane.shard)), \(takes.map(\.lane.again)), \
-            \(takes.map(\.from)), \(takes.map(\.most)), \(takes.map(\.isBehindAgain))) \
-            WITH ORDINALITY AS t (tenant, shard, again, start, most, behind, n) \
+            \(takes.map(\.from)), \(takes.map(\.most)), \(takes.map(\.isBehindAgain)), \(takes.map { $0.heldFrom ?? $0.from })) \
+            WITH ORDINALITY AS t (tenant, shard, again, start, most, behind, held, n) \
             CROSS JOIN LATERAL (SELECT w.position, w.occurred_at FROM outbox_waiting w WHERE w.tenant_id = t.tenant AND w.shard = t.shard \
             AND w.again = t.again AND w.position >= t.start\(fragment: behind) ORDER BY w.position LIMIT t.most) w \
             LEFT JOIN LATERAL (SELECT id, tenant_id, topic, type, subject, actor, traceparent, occurred_at, payload FROM outbox o \
