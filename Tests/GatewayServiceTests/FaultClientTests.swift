@@ -18,12 +18,13 @@ struct FaultClientTests {
                 sockets.append(socket)
             }
             try await eventually("all are being answered") { town.upstream.counters.requests(of: .infinite) == 20 }
-            try await Task.sleep(for: .milliseconds(700))
-            let held = town.upstream.counters.sentBytes
-            try await Task.sleep(for: .milliseconds(700))
-            // The kernel's buffers of both connections are all that fills.
-            #expect(town.upstream.counters.sentBytes - held < 4_000_000, "the upstream is held back")
-            #expect(held < 20 * 16_000_000)
+            // The kernel's buffers of both connections are all that fills, on a busy machine not at once.
+            try await eventually("the upstream is held back") {
+                let sent = town.upstream.counters.sentBytes
+                try await Task.sleep(for: .milliseconds(700))
+                return town.upstream.counters.sentBytes - sent < 4_000_000
+            }
+            #expect(town.upstream.counters.sentBytes < 20 * 16_000_000)
             #expect(residentBytes() - before < 150_000_000)
             try await town.expectWell("beside clients that do not read")
             try await eventually("they are cut off in the end") { town.upstream.counters.open <= 4 }

@@ -44,7 +44,7 @@ struct LimitDoorTests {
                 }
                 /// In a busy room a gateway may take Redis to be away; then another principal is tried.
                 func together(_ start: () async throws -> Void = {}) async throws {
-                    for _ in 0..<10 {
+                    for _ in 0..<40 {
                         let before = count("counted by this replica alone"), isThere = count("counted in Redis again") == before
                         let began = ContinuousClock.now
                         let passed = try await admitted(try await clients(TestTenant().viewer), 4 * quota)
