@@ -33,7 +33,7 @@ demo: packages programs ## Play the journey through all services (AGAIN=1 looks 
 bench: packages ## Measure the stated figures, in a release build (ARGS=--part=growth, ARGS=--publish writes Services/BENCHMARKS.md)
 	@Shared/DevStack/install-packages.sh wrk argon2 openssl
 	swift build --configuration release
-	@TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE=10000000 TRIONEX_LIMIT_ADDRESS_PER_MINUTE=10000000 TRIONEX_LIMIT_SIGN_IN=1000000 TRIONEX_LIMIT_CREDENTIALS_PER_MINUTE=10000000 .build/release/trionex-dev with -- trionex-bench \
+	@TRIONEX_AUTH_ACCESS_TOKEN_SECONDS=3600 TRIONEX_LIMIT_PRINCIPAL_PER_MINUTE=10000000 TRIONEX_LIMIT_ADDRESS_PER_MINUTE=10000000 TRIONEX_LIMIT_SIGN_IN=1000000 TRIONEX_LIMIT_CREDENTIALS_PER_MINUTE=10000000 .build/release/trionex-dev with -- trionex-bench \
 		--gateway {gateway} --database {database} $(ARGS)
 
 bench-gateway: packages ## Measure the gateway beside nginx, HAProxy and Envoy on one core (ARGS='--quick', ARGS=--help)

@@ -20,7 +20,7 @@ struct GrowthFigures {
     /// Where the numbers of the other organizations' rows begin.
     private static let firstNumber = 1_000_000_000
     private static let searches = 200
-    private static let questionRuns = 20
+    private static let questionRuns = 10
     private static let ingestSeconds = 2
     /// Of so many organizations' people calls come at most.
     private static let mostVisitors = 100

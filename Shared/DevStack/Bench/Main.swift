@@ -53,7 +53,7 @@ struct Bench: AsyncParsableCommand {
     var organizations = 1_000
 
     @Option(help: "Articles a second that other organizations publish in the part freshness.")
-    var publications = 200
+    var publications = 50
 
     @Option(help: "Minutes that a part may take.")
     var limit = 30
