@@ -19,8 +19,8 @@ let rooms: [[Target]] = [
     service("Assistant"),
     service("Analytics"),
     service("Notifications", uses: ["CCurl"]),
-    service("Files"),
-    service("Search", documents: ["Bench"]),
+    service("Files", uses: ["CLibXML2"]),
+    service("Search", testedWith: ["FilesService"], documents: ["Bench"]),
 
     // What all that two processes must agree on.
     shared("Contracts", exclude: ["asyncapi.json"]),

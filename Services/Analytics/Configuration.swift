@@ -12,6 +12,9 @@ package struct AnalyticsSettings: ServiceSettings {
     let announces: Bool
     /// Events and page views of a period up to which people and visits are counted one by one; beyond, they are estimated.
     let exactRows: Int
+    /// Different values of a dimension (event names, paths, referrers …) that roll-ups count by themselves for one organization on one day;
+    /// what is beyond is counted together as `…`. A lower one takes effect with the next new value, and nothing that is stored changes.
+    let bound: RollupBound
 
     package init(_ reader: inout SettingsReader) {
         let addresses = reader.choice(
@@ -54,6 +57,10 @@ package struct AnalyticsSettings: ServiceSettings {
         exactRows = reader.integer(
             "ANALYTICS_EXACT_ROWS", default: Exactness.standardRows, in: 0...10_000_000,
             "Rows of a period up to which distinct people and visits are counted one by one; beyond, they are estimated")
+        bound = RollupBound(
+            values: reader.integer(
+                "ANALYTICS_VALUES_PER_DAY", default: RollupBound.standardValues, in: 1...1_000_000,
+                "Event names, paths and the like of a day, each, that roll-ups count by themselves; the rest is counted together as …"))
     }
 }
 

@@ -7,6 +7,8 @@ package struct FilesSettings: ServiceSettings {
     /// Base64 of 32 bytes; nil for a key of this machine, made on the first start.
     let masterKey: String?
     let sweepPause: Duration
+    /// A name that is looked for on the path, or a path.
+    let pdftotext: String
 
     package init(_ reader: inout SettingsReader) {
         let path = reader.text("FILES_DIRECTORY", default: "data/files", "Directory that holds the sealed content")
@@ -24,5 +26,6 @@ package struct FilesSettings: ServiceSettings {
         }
         sweepPause = .seconds(
             reader.integer("FILES_SWEEP_SECONDS", default: 3600, in: 60...86_400, "Pause between two searches for leftovers"))
+        pdftotext = reader.text("FILES_PDFTOTEXT", default: "pdftotext", "Program that reads the text of PDF files (poppler-utils)")
     }
 }

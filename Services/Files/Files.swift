@@ -19,12 +19,17 @@ package enum Files: Program {
         let vault = Vault(
             storage: storage, database: house.database,
             master: try MasterKey(settings.masterKey, orBeside: settings.directory, logger: house.logger))
+        let metrics = FileMetrics()
         let routes = FileRoutes(
-            database: house.database, vault: vault, limits: settings.limits, now: house.now, logger: house.logger, metrics: FileMetrics())
+            database: house.database, vault: vault, limits: settings.limits, now: house.now, logger: house.logger, metrics: metrics)
+        let texts = TextRoutes(
+            database: house.database,
+            texts: FileTexts(vault: vault, pdf: PDFText(program: settings.pdftotext, logger: house.logger)), logger: house.logger,
+            metrics: metrics)
         let sweep = StorageSweep(
             database: house.database, storage: storage, now: house.now, pause: settings.sweepPause, logger: house.logger)
         return Assembly(
-            endpoints: [routes.endpoints], workers: [sweep],
+            endpoints: [routes.endpoints, texts.endpoints], workers: [sweep],
             checks: [ReadinessCheck("storage", required: true) { try await storage.ping() }], owned: [OwnedObjects("files")])
     }
 }

@@ -12,6 +12,7 @@ package enum Search: Program {
 
     package static func assemble(_ settings: NoSettings, _ house: Foundations) throws -> Assembly {
         let reindexing = ReindexWorker(database: house.database, logger: house.logger)
+        let texts = TextFetching(database: house.database, files: FilesClient(neighbours: house.neighbours), logger: house.logger)
         return Assembly(
             endpoints: [
                 SearchRoutes(index: SearchIndex(database: house.database)).endpoints,
@@ -22,9 +23,9 @@ package enum Search: Program {
             consumers: [
                 Consumption(
                     consumer, IndexPublishedArticle(), IndexUpdatedArticle(), HideUnpublishedArticle(), HideDeletedArticle(),
-                    IndexUploadedFile(), HideDeletedFile(), IndexCreatedPerson(), IndexUpdatedPerson(), HideRemovedMember(),
+                    IndexUploadedFile(texts: texts), HideDeletedFile(), IndexCreatedPerson(), IndexUpdatedPerson(), HideRemovedMember(),
                     HideDeletedPerson())
             ],
-            workers: [reindexing, StatisticsWorker(database: house.database, logger: house.logger)])
+            workers: [reindexing, texts, StatisticsWorker(database: house.database, logger: house.logger)])
     }
 }

@@ -5,12 +5,14 @@ set -euo pipefail
 
 # What each is for: servers for make run and make test; headers of the C libraries in Shared/System; zlib, zstd
 # and brotli for HTTP compression; curl, h2load (nghttp2-client) and python3 as clients in the gateway's tests;
-# setpriv (util-linux) to bind the life of a server to that of the program that started it.
+# setpriv (util-linux) to bind the life of a server to that of the program that started it, and prlimit (too) to confine
+# pdftotext (poppler-utils), with which files reads the text of PDF files.
 packages=(
     postgresql redis-server
     libpq-dev libhiredis-dev librdkafka-dev libargon2-dev libcurl4-openssl-dev libxml2-dev zlib1g-dev
     libnghttp2-dev libzstd-dev libbrotli-dev
     libfido2-dev libcbor-dev libqrencode-dev libcrypt-dev
+    poppler-utils
     curl nghttp2-client python3
     pkg-config util-linux
 )

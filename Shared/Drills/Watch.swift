@@ -101,7 +101,9 @@ struct Watch: Sendable {
         ledger.published = announced - unsent
         ledger.records = try await reader.lag(of: DrillServices.group, topics: [EntryAdded.topic.name]).reduce(0) { $0 + $1.end }
         ledger.overtaken = try await overtakings()
-        let disorders = try await sink.platform(PlatformWork("drill ledger")) { try HandledStore(tx: $0).disorders(atMost: Self.disordersTold) }
+        let disorders = try await sink.platform(PlatformWork("drill ledger")) {
+            try HandledStore(tx: $0).disorders(atMost: Self.disordersTold)
+        }
         for disorder in disorders { await stage.note(disorder) }
         let strangers = await stage.strangers
         ledger.strangers = Int64(strangers.count)

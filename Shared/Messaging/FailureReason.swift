@@ -15,6 +15,7 @@ package enum FailureReason {
         switch error {
         case let error as DecodingError: decoding(error)
         case let error as KafkaFailure: error.description
+        case let error as DependencyFailure where error.isRefusedConnection: "\(error.dependency): \(error.reason)"
         case let error as DependencyFailure: "\(error.dependency) does not answer: \(error.reason)"
         case let error as PostgresFailure: "PostgreSQL \(error.sqlState)" + (error.constraint.map { " (\($0))" } ?? "")
         case let error as RowFailure: error.description

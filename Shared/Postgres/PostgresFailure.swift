@@ -77,6 +77,21 @@ enum Trouble {
     static let noAnswer = DependencyFailure(dependency, reason: "the answer is missing")
     static let timeOut = DependencyFailure(dependency, reason: "the statement took too long")
 
+    /// How the reason begins when the server is there and does not let us in, which does not pass by waiting.
+    static let refusal = "the server refuses the connection"
+
+    /// Why a connection was not made, from libpq's text: it tells no SQLSTATE of what ended a start. Where a server speaks another language
+    /// than English, a refusal is reported as any other failure.
+    static func connecting(_ message: String) -> String {
+        let refusals = [
+            "authentication failed", "does not exist", "no pg_hba.conf entry", "pg_hba.conf rejects", "is not permitted to log in",
+            "permission denied for database",
+        ]
+        let isRefusal =
+            message.contains("FATAL:") && refusals.contains(where: message.contains) || message.contains("no password supplied")
+        return "\(isRefusal ? refusal : "cannot connect"): \(message)"
+    }
+
     /// The typed failure for any error of a statement: time-outs and lost connections are 503, NUL in JSON is the client's mistake.
     static func outward(_ error: any Error, cancelled: Bool) -> any Error {
         switch error {
@@ -96,6 +111,9 @@ enum Trouble {
 }
 
 extension DependencyFailure {
+    /// Whether the database is there and refuses the role, its password, or its database: somebody has to change the address or the server.
+    package var isRefusedConnection: Bool { dependency == Trouble.dependency && reason.hasPrefix(Trouble.refusal) }
+
     /// Whether it was a statement that needed more time than statements have: unlike other trouble it does not pass by waiting.
     package var isStatementTimeOut: Bool { self == Trouble.timeOut }
 }

@@ -149,17 +149,29 @@ struct OverviewTests {
     @Test(
         "Bounds that make no sense are refused by name",
         arguments: [
-            ("from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", "?from"), ("from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", "?from"),
-            ("from=2020-01-01&to=2026-01-01&granularity=hour", "?granularity"), ("granularity=minute", "?granularity"),
-            ("from=soon", "?from"),
-            ("from=0001-01-01T00:00:00Z&granularity=month", "?from"), ("to=9999-01-01&from=2026-01-01&granularity=month", "?to"),
-            ("until=2026-01-01", "?until"),
+            ("from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", ["?from", "?to"]),
+            ("from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", ["?from", "?to"]),
+            ("from=2020-01-01&to=2026-01-01&granularity=hour", ["?granularity"]), ("granularity=minute", ["?granularity"]),
+            ("from=soon", ["?from"]), ("from=2190-01-01", ["?from"]),
+            // What was left out is nobody's mistake.
+            ("to=1990-01-01", ["?to"]), ("to=9999-01-01", ["?to"]), ("to=2000-01-10", ["?to"]),
+            ("from=0001-01-01T00:00:00Z&granularity=month", ["?from"]), ("to=9999-01-01&from=2026-01-01&granularity=month", ["?to"]),
+            ("from=1990-01-01&to=9999-01-01", ["?from", "?to"]), ("until=2026-01-01", ["?until"]),
         ])
-    func bounds(_ query: String, _ field: String) async throws {
+    func bounds(_ query: String, _ fields: [String]) async throws {
         let host = try await TestHost.start(Analytics.self)
         let response = try await host.client(tenant.viewer).get("/api/v1/analytics/overview?\(query)")
         #expect(response.status == 400)
-        #expect(response.badFields == [field], "\(response.text)")
+        #expect(response.badFields == fields, "\(response.text)")
+    }
+
+    @Test("Cohorts blame the bound that was said, too")
+    func cohortBounds() async throws {
+        let host = try await TestHost.start(Analytics.self)
+        let client = try await host.client(tenant.viewer)
+        for (query, field) in [("to=1990-01-01", "?to"), ("from=1990-01-01", "?from")] {
+            #expect(try await client.get("/api/v1/analytics/cohorts?\(query)").badFields == [field])
+        }
     }
 
     @Test("A date alone is its first moment, and the end is not included")

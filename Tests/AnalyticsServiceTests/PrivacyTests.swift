@@ -205,7 +205,8 @@ struct PrivacyTests {
         try await host.database.transaction(as: caller) { _ = try PersonStore(tx: $0).unname(person, .left, at: left) }
         #expect(try await host.database.first(named, as: caller) == 2_700 - PersonStore.rowsAtOnce)
         let upkeep = Upkeep(
-            database: host.database, retention: try #require(Retention(Retention.standard)), now: { Date() }, logger: Logger(label: "test"))
+            database: host.database, retention: try #require(Retention(Retention.standard)), bound: .standard, now: { Date() },
+            logger: Logger(label: "test"))
         try await upkeep.unname(objectedBefore: Date().addingTimeInterval(1))
         #expect(try await host.database.first(named, as: caller) == 0)
         #expect(try await client.post("/api/v1/analytics/events", ["eventName": "gone"])["accepted"] == 1)

@@ -140,7 +140,7 @@ struct QueryTests {
             (["measures": ["events"], "sort": ["-tenant_id"]], ["/sort/0"]),
             (["measures": ["events"], "sort": ["events", "-events"]], ["/sort/1"]),
             (["measures": ["events"], "limit": 10_001], ["/limit"]), (["measures": ["events"], "limit": 0], ["/limit"]),
-            (["measures": ["events"], "from": "2026-02-01", "to": "2026-01-01"], ["/from"]),
+            (["measures": ["events"], "from": "2026-02-01", "to": "2026-01-01"], ["/from", "/to"]),
             (["measures": ["events"], "granularity": "second"], ["/granularity"]),
             (["measures": ["events"], "granularity": "hour", "from": "2020-01-01", "to": "2026-01-01"], ["/granularity"]),
             (["measures": ["events"], "sql": "SELECT 1"], ["/sql"]),

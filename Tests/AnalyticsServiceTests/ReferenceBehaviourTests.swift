@@ -206,6 +206,24 @@ extension ReferenceTests {
 
     // MARK: - Reports
 
+    @Test("Reports on events are about events alone: none is without a name, and page views are nobody's category")
+    func eventReports() async throws {
+        let (from, to) = spans[0]
+        let events = reference.rows(from, to).filter { $0.name != nil }
+        #expect(reference.rows(from, to).contains { $0.name == nil && $0.user != nil })
+        for (type, name) in [("events", \RawRow.name), ("categories", \RawRow.category)] {
+            let rows = try await get("reports/\(type)", from, to)["rows"].array.map(\.array)
+            let expected = Dictionary(grouping: events) { $0[keyPath: name] }.map { value, rows -> [JSONValue] in
+                [
+                    .text(value), .integer(rows.count), .integer(Set(rows.compactMap(\.user)).count),
+                    .integer(Set(rows.compactMap(\.session)).count),
+                ]
+            }
+            #expect(sameRows(rows, expected), "\(type): \(rows)")
+            if type == "events" { #expect(rows.allSatisfy { $0[0].string != nil }) }
+        }
+    }
+
     @Test("Every report is there as JSON and as CSV, with as many rows", arguments: ReportType.allCases)
     func reports(_ type: ReportType) async throws {
         let (from, to) = spans[1]

@@ -234,7 +234,8 @@ struct StorageTests {
             _ = try await client.post("/api/v1/analytics/page-views", ["url": "/", "occurredAt": time])
         }
         let upkeep = Upkeep(
-            database: host.database, retention: try #require(Retention("starter=90,*=150")), now: { Date() }, logger: Logger(label: "test"))
+            database: host.database, retention: try #require(Retention("starter=90,*=150")), bound: .standard, now: { Date() },
+            logger: Logger(label: "test"))
         try await upkeep.look(after: .init(tenant: tenant.id, plan: nil, isErased: false), at: Date())
         #expect(try await count("analytics_events", host) == 3)
         try await upkeep.look(after: .init(tenant: tenant.id, plan: "starter", isErased: false), at: Date())
@@ -279,6 +280,11 @@ struct StorageTests {
             try tx.first(UpkeepStore.dropPartition(before: Date(timeIntervalSince1970: 0))) ?? nil
         }
         #expect(none == nil)
+        // Partitions of the inbox end in ids: whatever plan is taken, their ends are not read as times.
+        try await host.database.platform(PlatformWork("partitions of raw events")) { tx in
+            try tx.execute("SELECT set_config('enable_nestloop', 'off', true)")
+            _ = try tx.first(UpkeepStore.dropPartition(before: Date(timeIntervalSince1970: 0)))
+        }
         let rows = try await Psql.rows(
             """
             BEGIN;

@@ -148,6 +148,77 @@ struct CommandTests {
         #expect(topics.contains { $0["topic"].string == group + ".dlq" })
     }
 
+    @Test("a group that is not there is a mistake, one without letters is not")
+    func unknownGroups() async throws {
+        let brokers = try await Bench.shared.value.broker.brokers
+        for arguments in [
+            ["list", "nosuch"], ["inspect", "trionex.nosuch.group", "0:1"], ["replay", "nosuch", "--all"], ["drop", "nosuch", "0:1"],
+        ] {
+            let output = try await run(["dead-letters"] + arguments, brokers: brokers)
+            #expect(output.code == 66 && output.text.isEmpty, "\(arguments): \(output.text)")
+            #expect(
+                output.complaint.contains("there is no group \(arguments[1]); there are: ")
+                    && output.complaint.contains("trionex.search.index"),
+                "\(output.complaint)")
+        }
+        let none = try await run("dead-letters", "list", "trionex.search.index", brokers: brokers)
+        #expect(none.code == 0 && none.text.isEmpty && none.complaint.isEmpty, "\(none.complaint)")
+    }
+
+    enum Kept: TestTopic { static let name = "command-kept" }
+
+    @Test("republish says which services there are, and of which topics and organizations nothing is kept")
+    func republishing() async throws {
+        let stage = try await RelayStage.make(), tenant = TenantID.make(), other = TenantID.make()
+        let url = stage.bench.postgres.url(user: "alpha", password: "alpha", database: stage.name)
+        try await stage.announce([Noted<Kept>(subject: "s", number: 1), Noted<Kept>(subject: "t", number: 2)], for: tenant)
+        try await during([stage.relay().run]) { try await expectEventually { try await stage.waiting() == 0 } }
+        func republish(_ more: String..., service: String = "alpha", at url: String) async throws -> Output {
+            try await run(["republish", "--service", service, "--since", "1h", "--database-url", url] + more, brokers: "")
+        }
+        let topic = Noted<Kept>.topic.name
+        let all = try await republish("--topic", topic, "--tenant", "\(tenant)", at: url)
+        #expect(all.code == 0 && all.text == "2 events wait to be published again\n" && all.complaint.isEmpty, "\(all.complaint)")
+
+        // One of two is there: done, and the other named.
+        let some = try await republish("--topic", topic, "--topic", "trionex.typo.events", at: url)
+        #expect(some.code == 0 && some.text.hasSuffix("wait to be published again\n"))
+        #expect(some.complaint == "trionex-events: the outbox of alpha keeps nothing of the topic trionex.typo.events\n")
+        for arguments in [["--topic", "trionex.typo.events"], ["--topic", topic, "--tenant", "\(other)"]] {
+            let none = try await run(
+                ["republish", "--service", "alpha", "--since", "1h", "--database-url", url, "--json"] + arguments, brokers: "")
+            #expect(none.code == 66 && none.complaint.contains("keeps nothing of the"), "\(none.complaint)")
+            #expect(try none.json().first?["events"] == 0)
+        }
+
+        let nowhere = try await republish(service: "nosuch", at: url)
+        #expect(nowhere.code == 66 && nowhere.text.isEmpty)
+        #expect(
+            nowhere.complaint == "trionex-events: no service nosuch announces events in this database; those that do: alpha\n",
+            "\(nowhere.complaint)")
+    }
+
+    @Test("a database that refuses is told from one that is not there")
+    func refusals() async throws {
+        let postgres = try await Bench.shared.value.postgres
+        func republish(_ url: String) async throws -> Output {
+            try await run("republish", "--service", "alpha", "--since", "1h", "--database-url", url, brokers: "")
+        }
+        for (url, reason) in [
+            (postgres.url(), "connect as the service's own role"),
+            (postgres.url(user: "alpha", password: "wrong"), "password authentication failed"),
+            (postgres.url(user: "alpha", password: "alpha", database: "nosuch"), "does not exist"),
+            (postgres.url(user: "beta", password: "beta"), "the address is another service's"),
+        ] {
+            let refused = try await republish(url)
+            #expect(refused.code == 77 && refused.complaint.contains(reason), "\(refused.code) \(refused.complaint)")
+            #expect(!refused.complaint.contains("does not answer"), "\(refused.complaint)")
+        }
+        let away = try await republish("postgres://alpha:alpha@127.0.0.1:1/trionex")
+        #expect(away.code == 69 && away.complaint.contains("database does not answer"), "\(away.code) \(away.complaint)")
+        #expect(try await republish("alpha at home").code == 64)
+    }
+
     @Test("validate says which message breaks its contract, and where")
     func validating() async throws {
         let bench = try await Bench.shared.value, brokers = bench.broker.brokers

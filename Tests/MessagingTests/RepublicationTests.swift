@@ -91,7 +91,9 @@ struct RepublicationTests {
         // One lane: three keys in the same shard.
         let names = try await stage.database.platform(PlatformWork("tests")) { tx in
             try tx.query(
-                Query("SELECT 'k' || n AS name FROM generate_series(1, 200) n WHERE hashtext('k' || n) & 15 = 7 ORDER BY n LIMIT 3", column: "name"))
+                Query(
+                    "SELECT 'k' || n AS name FROM generate_series(1, 200) n WHERE hashtext('k' || n) & 15 = 7 ORDER BY n LIMIT 3",
+                    column: "name"))
                 as [String]
         }
         func events(_ key: Int, _ numbers: Range<Int>) -> [Noted<Held>] { numbers.map { Noted(subject: names[key], number: $0) } }

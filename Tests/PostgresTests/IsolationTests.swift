@@ -161,6 +161,23 @@ struct IsolationTests {
         } _: { database, _ in
             let failure = await #expect(throws: DependencyFailure.self) { try await database.execute("SELECT 1", as: .fresh()) }
             #expect(failure?.reason.contains("row-level security") == true)
+            #expect(failure?.isRefusedConnection == true)
+        }
+    }
+
+    @Test("A server that refuses the role is told from one that is not there", arguments: ["password", "database", "port"])
+    func refusal(_ wrong: String) async throws {
+        try await withDatabase { configuration in
+            switch wrong {
+            case "password": configuration.url = configuration.url.replacing("notes:notes@", with: "notes:sesame@")
+            case "database": configuration.url += "_nosuch"
+            default: configuration.url = "postgres://notes:notes@127.0.0.1:1/notes"
+            }
+            configuration.acquireTimeout = .seconds(3)
+        } _: { database, _ in
+            let failure = await #expect(throws: DependencyFailure.self) { try await database.execute("SELECT 1", as: .fresh()) }
+            #expect(failure?.isRefusedConnection == (wrong != "port"), "\(failure?.reason ?? "")")
+            #expect(failure?.reason.contains("sesame") == false)
         }
     }
 

@@ -55,18 +55,20 @@ struct LawTests {
         }
     }
 
-    @Test("C libraries are imported by the client that owns them alone")
+    @Test("C libraries are imported by the clients that own them alone")
     func pointers() {
         let owners = [
-            "CLibPQ": "Shared/Postgres/", "CHiredis": "Shared/Redis/", "CRdKafka": "Shared/Kafka/", "CArgon2": "Services/Auth/",
-            "CCrypt": "Services/Auth/",
-            "CFido2": "Services/Auth/", "CQREncode": "Services/Auth/",
-            "CLibXML2": "Services/Content/", "CCurl": "Services/Notifications/", "CNghttp2": "Gateway/Wire/", "CZlib": "Gateway/Wire/",
-            "CZstd": "Gateway/Wire/", "CBrotli": "Gateway/Wire/",
+            "CLibPQ": ["Shared/Postgres/"], "CHiredis": ["Shared/Redis/"], "CRdKafka": ["Shared/Kafka/"], "CArgon2": ["Services/Auth/"],
+            "CCrypt": ["Services/Auth/"], "CFido2": ["Services/Auth/"], "CQREncode": ["Services/Auth/"],
+            // Two readers of HTML: what is shown again is made safe, what is searched is made text.
+            "CLibXML2": ["Services/Content/Sanitizer/", "Services/Files/Clients/Texts/"],
+            "CCurl": ["Services/Notifications/"], "CNghttp2": ["Gateway/Wire/"], "CZlib": ["Gateway/Wire/"],
+            "CZstd": ["Gateway/Wire/"], "CBrotli": ["Gateway/Wire/"],
         ]
         for file in Checkout.sources {
             for imported in imports(file) {
-                if let owner = owners[imported] { #expect(file.path.hasPrefix(owner), "\(file.path) imports \(imported)") }
+                guard let own = owners[imported] else { continue }
+                #expect(own.contains(where: file.path.hasPrefix), "\(file.path) imports \(imported)")
             }
         }
     }

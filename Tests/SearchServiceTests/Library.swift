@@ -1,10 +1,9 @@
 import Contracts
 import Foundation
-import SearchService
 import TestKit
 import Testing
 
-/// The service with a fresh organization, fed with events as content would publish them.
+/// The service beside files, with a fresh organization, fed with events as content would publish them.
 struct Library {
     let host: TestHost
     let tenant: TestTenant
@@ -13,7 +12,7 @@ struct Library {
     static let path = "/api/v1/search"
 
     static func open(_ tenant: TestTenant = TestTenant()) async throws -> Library {
-        let host = try await TestHost.start(Search.self)
+        let host = try await Neighbourhood.shared.value.search
         return Library(host: host, tenant: tenant, reader: try await host.client(tenant.viewer))
     }
 

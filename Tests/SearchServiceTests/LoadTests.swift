@@ -23,7 +23,7 @@ struct LoadTests {
     func load() async throws {
         let documents = Self.setting("TRIONEX_SEARCH_LOAD", 100_000)
         let seconds = Self.setting("TRIONEX_SEARCH_SECONDS", 20)
-        let host = try await TestHost.start(SearchService.Search.self)
+        let host = try await Neighbourhood.shared.value.search
         let tenants = (0..<Self.tenants).map { _ in TestTenant() }
         let lexicon = Self.lexicon()
         let start = ContinuousClock.now

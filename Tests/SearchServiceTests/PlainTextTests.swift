@@ -19,6 +19,14 @@ struct PlainTextTests {
         #expect(PlainText.read(html: html) == expected)
     }
 
+    @Test("of text as it is white space is reduced, and control characters are spaces")
+    func plain() {
+        #expect(PlainText.read(plain: "a\u{0}b \u{2}c\u{3}\r\n\t d < e &amp; \u{85}\u{9B}f") == "a b c d < e &amp; f")
+        let long = PlainText.read(plain: String(repeating: "🦊", count: 100_000))
+        let isCut = long.utf8.count <= PlainText.maximumBytes && long.allSatisfy { $0 == "🦊" }
+        #expect(isCut)
+    }
+
     @Test("long texts are cut between characters")
     func cut() {
         let text = PlainText.read(html: String(repeating: "🦊", count: 100_000))

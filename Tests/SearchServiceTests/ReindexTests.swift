@@ -142,8 +142,25 @@ struct ReindexTests {
         try await library.add("Servals")
         let admin = try await library.host.client(library.tenant.owner)
         #expect(try await admin.post("\(Library.path)/reindex/from-events").status == 202)
-        #expect(try await admin.post("\(Library.path)/reindex/cancel")["status"] == "finished")
+        let cancelled = try await admin.post("\(Library.path)/reindex/cancel")
+        #expect(cancelled["status"] == "finished" && cancelled["hides"] == 0)
         #expect(try await library.titles("servals") == ["Servals"])
+    }
+
+    @Test("a rebuild that has ended is not ended again, whichever way it did")
+    func endedOnce() async throws {
+        let library = try await Library.open()
+        let admin = try await library.host.client(library.tenant.owner)
+        for end in ["cancel", "finish"] {
+            #expect(try await admin.post("\(Library.path)/reindex/from-events").status == 202)
+            let body: JSONValue? = end == "finish" ? [:] : nil
+            #expect(try await admin.post("\(Library.path)/reindex/\(end)", body).status == 200)
+            for again in [
+                try await admin.post("\(Library.path)/reindex/cancel"), try await admin.post("\(Library.path)/reindex/finish", [:]),
+            ] {
+                #expect(again.status == 409 && again["type"] == "/problems/no-rebuild-under-way", "\(again.text)")
+            }
+        }
     }
 
     @Test("what is withdrawn while the index is derived anew stays withdrawn")

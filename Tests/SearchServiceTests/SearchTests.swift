@@ -156,6 +156,24 @@ struct SearchTests {
         #expect(Set(seen).isSuperset(of: expected))
     }
 
+    @Test("a cursor goes on with its own search alone, in pages of any length")
+    func foreignCursor() async throws {
+        let library = try await Library.open()
+        for number in 1...4 { try await library.add("Apples \(number)", "<p>pears</p>") }
+        let page = try await library.search("apples", "&type=article&limit=2")
+        let cursor = try #require(page["nextCursor"].string)
+        #expect(try await library.search("apples", "&type=article&limit=1&cursor=\(cursor)")["data"].array.count == 1)
+        // White space makes no other search.
+        #expect(try await library.search(" apples ", "&type=article&cursor=\(cursor)")["data"].array.count == 2)
+        for (text, rest) in [
+            ("pears", "&type=article"), ("apples", ""), ("apples", "&type=file"), ("apples", "&type=article&tag=red"),
+            ("apples", "&type=article&from=2020-01-01T00:00:00Z"), ("apples", "&type=article&author=\(UserID.make())"),
+        ] {
+            let other = try await library.search(text, "\(rest)&cursor=\(cursor)")
+            #expect(other.status == 400 && other.badFields == ["?cursor"], "\(text)\(rest): \(other.text)")
+        }
+    }
+
     @Test("a bad query is refused with every bad parameter named")
     func badQuery() async throws {
         let library = try await Library.open()

@@ -43,6 +43,7 @@ struct CohortTable: Sendable {
         if from == nil {
             for _ in 1..<max(2, periods) { start = BucketCalendar.start(of: start.addingTimeInterval(-1), granularity) }
         }
+        try Period.check(from: from, to: to, start: start, end: end)
         let period = try Period(from: start, to: end, granularity: granularity, now: now)
         guard period.buckets.count <= Self.maximumCohorts else {
             throw ValidationFailure(

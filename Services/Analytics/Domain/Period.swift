@@ -25,13 +25,7 @@ struct Period: Sendable, Equatable {
         let unit: Granularity = granularity == .hour ? .hour : .day
         let end = to ?? BucketCalendar.next(after: BucketCalendar.start(of: now, unit), unit)
         let start = from ?? end.addingTimeInterval(-Double(Self.defaultDays) * BucketCalendar.daySeconds)
-        guard start < end else {
-            let pointer = from == nil ? "?to" : "?from"
-            throw ValidationFailure(pointer, "out-of-range", "from must be earlier than to")
-        }
-        guard BucketCalendar.covers(start), BucketCalendar.covers(end) else {
-            throw ValidationFailure(BucketCalendar.covers(start) ? "?to" : "?from", "out-of-range", "must be in the years 2000 to 2199")
-        }
+        try Self.check(from: from, to: to, start: start, end: end)
         var buckets: [Date] = []
         var bucket = BucketCalendar.start(of: start, granularity)
         while bucket < end {
@@ -47,6 +41,29 @@ struct Period: Sendable, Equatable {
         self.to = end
         self.granularity = granularity
         self.buckets = buckets
+    }
+
+    /// Blames what was said: `start` and `end` are the bounds with what was left out filled in, and a beginning that was follows the end.
+    static func check(from: Date?, to: Date?, start: Date, end: Date) throws(ValidationFailure) {
+        func problem(_ pointer: String, _ detail: String) -> FieldError {
+            FieldError(pointer: pointer, code: "out-of-range", detail: detail)
+        }
+        guard start < end else {
+            guard to != nil else {
+                throw ValidationFailure([problem("?from", "must be earlier than to, which is \(Timestamp.text(end)) when it is left out")])
+            }
+            throw ValidationFailure([problem("?from", "must be earlier than to"), problem("?to", "must be later than from")])
+        }
+        let years = "must be in the years 2000 to 2199"
+        let startsOutside = !BucketCalendar.covers(start)
+        var problems: [FieldError] = []
+        if startsOutside, from != nil { problems.append(problem("?from", years)) }
+        if !BucketCalendar.covers(end) {
+            problems.append(problem("?to", years))
+        } else if startsOutside, from == nil {
+            problems.append(problem("?to", "without from it must leave room for the time before it: from the year 2000 on"))
+        }
+        guard problems.isEmpty else { throw ValidationFailure(problems) }
     }
 }
 

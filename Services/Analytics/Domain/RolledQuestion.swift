@@ -13,6 +13,16 @@ struct RolledQuestion: Sendable {
     /// Whether people or visits are to be counted, which the roll-ups estimate.
     var isEstimated: Bool { question.measures.contains(.uniqueUsers) || question.measures.contains(.sessions) }
 
+    /// Whether it is about values of its dimension by name, which those that were put together cannot tell.
+    var namesValues: Bool {
+        question.filters.contains { filter in
+            switch filter.test {
+            case .equal, .notEqual: true
+            default: false
+            }
+        }
+    }
+
     /// Nil when the roll-ups do not know enough.
     init?(_ question: Question, now: Date) {
         guard let span = RollupSpan(from: question.period.from, to: question.period.to, byHour: question.granularity == .hour, now: now),

@@ -103,7 +103,7 @@ struct RollupBatch: Sendable {
     static let minuteDays = 7
     /// Days for which hours are kept.
     static let hourDays = 400
-    /// Days for which days are kept by event name, page and the like: those are as many as senders make up. The whole stays.
+    /// Days for which days are kept by event name, page, label and the like: those are as many as senders make up. The whole stays.
     static let valueDays = 1_125
 
     /// By minute and by hour; days are made of hours once all rows are in, so that each row is counted once for each dimension.
@@ -123,8 +123,9 @@ struct RollupBatch: Sendable {
         let hour = RollupUnit.hour.bucket(row.occurredAt)
         let minute = row.occurredAt < minutesFrom ? nil : RollupUnit.minute.bucket(row.occurredAt)
         for dimension in RollupDimension.allCases {
-            // A page view has no name and no category.
+            // A page view has no name and no category; what bots made up would only take the places of what people did.
             if row.isView, dimension == .eventName || dimension == .eventCategory { continue }
+            if row.isBot, dimension != .everything { continue }
             let value = Self.bounded(row.value(dimension))
             counted[ActivityKey(unit: .hour, dimension: dimension, bucket: hour, value: value), default: ActivityCount()].add(row)
             if let minute, dimension.hasMinutes {
@@ -191,7 +192,7 @@ extension ActivityCount {
         if let session = row.sessionKey { sessions.insert(session) }
     }
 
-    fileprivate mutating func add(_ other: ActivityCount) {
+    mutating func add(_ other: ActivityCount) {
         events += other.events
         pageViews += other.pageViews
         bots += other.bots
@@ -210,7 +211,7 @@ extension FactCount {
         if let user { users.insert(user.uuid) }
     }
 
-    fileprivate mutating func add(_ other: FactCount) {
+    mutating func add(_ other: FactCount) {
         facts += other.facts
         amount += other.amount
         users.merge(other.users)

@@ -130,7 +130,16 @@ struct Exactness: Sendable {
     func allowsRaw(_ period: Period, _ tx: Transaction) throws -> Bool {
         guard let span = RollupSpan(from: period.from, to: period.to, byHour: false, now: tx.now) else { return true }
         let rolled = try volume(span, tx)
-        guard rolled <= rows else { return false }
+        return try rolled <= rows && keeps(rolled, span, tx)
+    }
+
+    /// Whether all rows of the period are still kept, however many they are.
+    func keepsRaw(_ period: Period, _ tx: Transaction) throws -> Bool {
+        guard let span = RollupSpan(from: period.from, to: period.to, byHour: false, now: tx.now) else { return true }
+        return try keeps(volume(span, tx), span, tx)
+    }
+
+    private func keeps(_ rolled: Int, _ span: RollupSpan, _ tx: Transaction) throws -> Bool {
         guard rolled > 0, span.from < tx.now.addingTimeInterval(-Self.certainDays * BucketCalendar.daySeconds) else { return true }
         let kept = OccurrenceSource.rows(from: span.from, to: span.to) { _ in "1" }
         return try count("SELECT count(*) AS count FROM (\(fragment: kept)) AS rows", tx) >= rolled

@@ -15,15 +15,17 @@ struct Answers: Sendable {
     let database: Database
     let turns: AnswerTurns
     let exactness: Exactness
+    let bound: RollupBound
     let patience: Duration
 
     init(
         database: Database, turns: AnswerTurns = AnswerTurns(), exactness: Exactness = Exactness(rows: Exactness.standardRows),
-        patience: Duration = Self.patience
+        bound: RollupBound = .standard, patience: Duration = Self.patience
     ) {
         self.database = database
         self.turns = turns
         self.exactness = exactness
+        self.bound = bound
         self.patience = patience
     }
 
@@ -39,7 +41,7 @@ struct Answers: Sendable {
         let exactness = exactness
         return try await inTurn(caller) {
             // What cannot be folded on the way is folded by the worker soon; figures from roll-ups are then a little behind.
-            _ = try await RollupFold.catchUp(database, as: caller)
+            _ = try await RollupFold.catchUp(database, as: caller, within: bound)
             return try await transaction(caller) { tx in try body(tx, exactness) }
         }
     }

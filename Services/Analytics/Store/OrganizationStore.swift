@@ -83,12 +83,22 @@ struct OrganizationStore {
                     SELECT tenant_id, unit, dimension, bucket, value FROM activity_rollups WHERE \(fragment: condition) LIMIT \(rows))
                 """)
         }
-        removed.append(
+        let pastFacts: [SQL] = [
+            "unit = 'hour' AND bucket < \(before(RollupBatch.hourDays))",
+            "unit = 'day' AND label <> \(FactKey.everyLabel) AND bucket < \(before(RollupBatch.valueDays))",
+        ]
+        removed += try pastFacts.map { condition in
             try tx.execute(
                 """
                 DELETE FROM fact_rollups WHERE (tenant_id, unit, kind, bucket, label) IN (
-                    SELECT tenant_id, unit, kind, bucket, label FROM fact_rollups
-                    WHERE unit = 'hour' AND bucket < \(before(RollupBatch.hourDays)) LIMIT \(rows))
+                    SELECT tenant_id, unit, kind, bucket, label FROM fact_rollups WHERE \(fragment: condition) LIMIT \(rows))
+                """)
+        }
+        removed.append(
+            try tx.execute(
+                """
+                DELETE FROM rollup_values WHERE (tenant_id, dimension, day) IN (
+                    SELECT tenant_id, dimension, day FROM rollup_values WHERE day < \(before(RollupBatch.valueDays)) LIMIT \(rows))
                 """))
         return removed.contains(rows)
     }
@@ -117,8 +127,8 @@ struct OrganizationStore {
 
     func eraseRest() throws {
         for statement: SQL in [
-            "DELETE FROM rollup_queue", "DELETE FROM activity_rollups", "DELETE FROM fact_rollups", "DELETE FROM people",
-            "DELETE FROM daily_salts", "DELETE FROM objections", "DELETE FROM organizations",
+            "DELETE FROM rollup_queue", "DELETE FROM activity_rollups", "DELETE FROM fact_rollups", "DELETE FROM rollup_values",
+            "DELETE FROM people", "DELETE FROM daily_salts", "DELETE FROM objections", "DELETE FROM organizations",
         ] { try tx.execute(statement) }
     }
 }

@@ -38,7 +38,7 @@ struct PersonStore {
     ///
     /// Waits for a fold of the organization, which may have read the name already.
     func unnameSome(_ person: UserID) throws -> Bool {
-        try RollupFold(tx: tx).lock()
+        try RollupFold.lock(tx)
         let until = try tx.first(Query<Date?>("SELECT returned_at FROM objections WHERE user_id = \(person)", column: "returned_at")) ?? nil
         let end = until ?? .distantFuture
         // What the customer wrote beside the event may be about the person, and so may the rest of an address after its path.

@@ -14,8 +14,15 @@ struct ReportStore {
         case .sessions: try sessions(period)
         case .revenue: try revenue(period)
         case .pages, .referrers: try ranking(type, period)
-        case .events: try ranked(type, period, by: .known(.eventName), [.events, .uniqueUsers, .sessions])
-        case .categories: try ranked(type, period, by: .known(.eventCategory), [.events, .uniqueUsers, .sessions])
+        // Page views have no name and no category: their people would be a row without one.
+        case .events:
+            try ranked(
+                type, period, by: .known(.eventName), [.events, .uniqueUsers, .sessions],
+                where: Filter(field: .known(.eventName), test: .exists(true)))
+        case .categories:
+            try ranked(
+                type, period, by: .known(.eventCategory), [.events, .uniqueUsers, .sessions],
+                where: Filter(field: .known(.kind), test: .equal([.text("event")])))
         case .countries: try ranked(type, period, by: .known(.country), [.pageViews, .events, .uniqueUsers, .sessions])
         case .devices: try devices(period)
         case .features: try features(period)
@@ -147,9 +154,11 @@ struct ReportStore {
             approximate: Estimate.of(["uniqueUsers", "sessions"], when: ranking.isEstimated))
     }
 
-    private func ranked(_ type: ReportType, _ period: Period, by fields: Field..., measures: [Measure]) throws -> Report {
+    private func ranked(
+        _ type: ReportType, _ period: Period, by fields: Field..., measures: [Measure], where filters: [Filter] = []
+    ) throws -> Report {
         let question = Question(
-            period: period, granularity: nil, measures: measures, dimensions: fields, filters: [],
+            period: period, granularity: nil, measures: measures, dimensions: fields, filters: filters,
             sort: [.init(column: fields.count, descending: true)] + fields.indices.map { .init(column: $0, descending: false) },
             limit: ReportType.ranked)
         let answer = try QuestionReader(tx: tx, exactness: exactness).answer(question)
@@ -158,8 +167,10 @@ struct ReportStore {
             approximate: Estimate.of(["uniqueUsers", "sessions"], when: answer.isEstimated))
     }
 
-    private func ranked(_ type: ReportType, _ period: Period, by field: Field, _ measures: [Measure]) throws -> Report {
-        try ranked(type, period, by: field, measures: measures)
+    private func ranked(
+        _ type: ReportType, _ period: Period, by field: Field, _ measures: [Measure], where filters: Filter...
+    ) throws -> Report {
+        try ranked(type, period, by: field, measures: measures, where: filters)
     }
 
     private func devices(_ period: Period) throws -> Report {

@@ -9,12 +9,21 @@ struct QuestionReader {
 
     /// At most one row more than the question's limit, so that it is known whether there are more.
     func answer(_ question: Question) throws -> (rows: [[JSONValue]], isEstimated: Bool) {
-        if let rolled = RolledQuestion(question, now: tx.now), try !rolled.isEstimated || !exactness.allowsRaw(question.period, tx),
+        if let rolled = RolledQuestion(question, now: tx.now), try suffices(rolled),
             let rows = try RolledQuestionStore(tx: tx).rows(rolled)
         {
             return (rows, rolled.isEstimated)
         }
         return (try QuestionStore(tx: tx).rows(question), false)
+    }
+
+    /// Estimates are for where the rows are too many. So is the rest of a day with more values than roll-ups count by themselves; and a
+    /// filter that names a value cannot be answered from it at all, as long as there are rows to be asked.
+    private func suffices(_ rolled: RolledQuestion) throws -> Bool {
+        let period = rolled.question.period
+        if rolled.isEstimated, try exactness.allowsRaw(period, tx) { return false }
+        guard rolled.dimension != .everything, try RolledQuestionStore(tx: tx).hasRest(rolled) else { return true }
+        return try rolled.namesValues ? !exactness.keepsRaw(period, tx) : !exactness.allowsRaw(period, tx)
     }
 }
 
@@ -24,6 +33,12 @@ struct RolledQuestionStore {
 
     /// Rows of roll-ups that are put together for one answer; an answer of more is left to the raw rows.
     static let maximumRows = 100_000
+
+    /// Whether values were put together on a day of it.
+    func hasRest(_ rolled: RolledQuestion) throws -> Bool {
+        let rest = RollupSource.rows(rolled.span, rolled.dimension, columns: "1", where: "value = \(RollupBound.rest)")
+        return try tx.first(Query("SELECT EXISTS (\(fragment: rest)) AS has_rest", column: "has_rest")) ?? false
+    }
 
     /// Nil when there would be too many.
     func rows(_ rolled: RolledQuestion) throws -> [[JSONValue]]? {

@@ -15,12 +15,20 @@ struct RollupFold {
     static let turnsBeforeAnswer = 4
 
     let tx: Transaction
+    let bound: RollupBound
+    /// Rows of this fold, but for what its last call has beyond them.
+    var most = rowsAtOnce
 
     /// In transactions of its own, so that nobody waits for a long answer. False when more rows wait than can be folded on the way.
-    static func catchUp(_ database: Database, as caller: Caller) async throws -> Bool {
+    static func catchUp(_ database: Database, as caller: Caller, within bound: RollupBound) async throws -> Bool {
         for _ in 0..<turnsBeforeAnswer {
             if try await database.first(isWaiting, as: caller) != true { return true }
-            if try await !database.transaction(as: caller, { try RollupFold(tx: $0).fold().hasMore }) { return true }
+            do {
+                if try await !database.transaction(as: caller, { try RollupFold(tx: $0, bound: bound).fold().hasMore }) { return true }
+            } catch let failure as DependencyFailure where failure.isStatementTimeOut {
+                // The worker takes fewer at a time.
+                return false
+            }
         }
         return try await database.first(isWaiting, as: caller) != true
     }
@@ -29,7 +37,7 @@ struct RollupFold {
 
     /// Folds the oldest calls that wait; returns how many rows they had, and whether there may be more.
     func fold() throws -> (rows: Int, hasMore: Bool) {
-        try lock()
+        try Self.lock(tx)
         let calls = try take()
         guard !calls.isEmpty else { return (0, false) }
         var batch = RollupBatch(now: tx.now)
@@ -47,17 +55,17 @@ struct RollupFold {
                 }
             }
         }
-        let store = RollupStore(tx: tx)
+        let store = RollupStore(tx: tx, bound: bound)
         try store.add(batch.activity)
         try store.add(batch.facts)
         try store.add(firstSeen: batch.firstSeen)
         try OrganizationStore(tx: tx).note()
         let rows = calls.reduce(0) { $0 + $1.ids.count }
-        return (rows, rows >= Self.rowsAtOnce || calls.count == Self.callsAtOnce)
+        return (rows, rows >= most || calls.count == Self.callsAtOnce)
     }
 
     /// Until the transaction ends. Roll-ups are read, merged and written back: two at once would lose one's sketches.
-    func lock() throws {
+    static func lock(_ tx: Transaction) throws {
         try tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('analytics.fold ' || \(tx.caller.tenant.description)::text, 0))")
     }
 
@@ -87,7 +95,7 @@ struct RollupFold {
                         SELECT position, sum(cardinality(ids)) OVER (ORDER BY position) - cardinality(ids) AS before
                         FROM (SELECT position, ids FROM rollup_queue WHERE tenant_id = \(tx.caller.tenant)
                               ORDER BY position LIMIT \(Self.callsAtOnce)) AS oldest
-                    ) AS counted WHERE before < \(Self.rowsAtOnce))
+                    ) AS counted WHERE before < \(most))
                 RETURNING source, ids, times
                 """
             ) { row in
@@ -95,7 +103,8 @@ struct RollupFold {
             })
     }
 
-    // The bounds let the planner leave out all other months even where it does not go by the key.
+    // The LIMITs keep the planner from any other way than by the key, also in a month that has no statistics yet; the bounds let it leave out
+    // all other months.
 
     private func events(_ picked: Picked) -> Query<Occurred> {
         Query(
@@ -104,8 +113,8 @@ struct RollupFold {
                 e.location->>'country' AS country, e.device_info->>'type' AS device, e.device_info->>'browser' AS browser,
                 e.device_info->>'os' AS os
             FROM unnest(\(picked.ids), \(picked.times)) AS picked (id, time)
-            JOIN analytics_events e ON e.tenant_id = \(tx.caller.tenant) AND e.occurred_at = picked.time AND e.id = picked.id
-            WHERE e.occurred_at >= \(picked.first) AND e.occurred_at <= \(picked.last)
+            CROSS JOIN LATERAL (SELECT * FROM analytics_events r WHERE r.tenant_id = \(tx.caller.tenant) AND r.occurred_at = picked.time
+                AND r.id = picked.id AND r.occurred_at >= \(picked.first) AND r.occurred_at <= \(picked.last) LIMIT 1) e
             """
         ) { row in
             Occurred(
@@ -123,8 +132,8 @@ struct RollupFold {
                 v.device_info->>'type' AS device, v.device_info->>'browser' AS browser, v.device_info->>'os' AS os,
                 v.duration_seconds, v.bounce
             FROM unnest(\(picked.ids), \(picked.times)) AS picked (id, time)
-            JOIN page_views v ON v.tenant_id = \(tx.caller.tenant) AND v.occurred_at = picked.time AND v.id = picked.id
-            WHERE v.occurred_at >= \(picked.first) AND v.occurred_at <= \(picked.last)
+            CROSS JOIN LATERAL (SELECT * FROM page_views r WHERE r.tenant_id = \(tx.caller.tenant) AND r.occurred_at = picked.time
+                AND r.id = picked.id AND r.occurred_at >= \(picked.first) AND r.occurred_at <= \(picked.last) LIMIT 1) v
             """
         ) { row in
             Occurred(
@@ -148,8 +157,8 @@ struct RollupFold {
             """
             SELECT f.kind, f.occurred_at, f.user_id, f.label, f.amount
             FROM unnest(\(picked.ids), \(picked.times)) AS picked (id, time)
-            JOIN facts f ON f.tenant_id = \(tx.caller.tenant) AND f.occurred_at = picked.time AND f.event_id = picked.id
-            WHERE f.occurred_at >= \(picked.first) AND f.occurred_at <= \(picked.last)
+            CROSS JOIN LATERAL (SELECT * FROM facts r WHERE r.tenant_id = \(tx.caller.tenant) AND r.occurred_at = picked.time
+                AND r.event_id = picked.id AND r.occurred_at >= \(picked.first) AND r.occurred_at <= \(picked.last) LIMIT 1) f
             """
         ) { row in
             FactRow(

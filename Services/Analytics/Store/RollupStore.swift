@@ -2,15 +2,16 @@ import Contracts
 import Foundation
 import Postgres
 
-/// The rows of `activity_rollups`, `fact_rollups` and `people`, as the fold writes them.
+/// The rows of `activity_rollups`, `fact_rollups`, `rollup_values` and `people`, as the fold writes them.
 struct RollupStore {
     let tx: Transaction
+    let bound: RollupBound
 
     /// Adds counts to their buckets, and merges the sketches into those that are there. The caller holds the organization's fold lock.
-    func add(_ counts: [ActivityKey: ActivityCount]) throws {
-        guard !counts.isEmpty else { return }
+    func add(_ counted: [ActivityKey: ActivityCount]) throws {
+        guard !counted.isEmpty else { return }
+        let (counts, known) = try bounded(counted) { try sketches($0) }
         let keys = Array(counts.keys)
-        let known = try sketches(keys)
         var users: [[UInt8]?] = [], sessions: [[UInt8]?] = []
         let columns = keys.map { counts[$0] ?? ActivityCount() }
         for (key, count) in zip(keys, columns) {
@@ -34,10 +35,10 @@ struct RollupStore {
             """)
     }
 
-    func add(_ counts: [FactKey: FactCount]) throws {
-        guard !counts.isEmpty else { return }
+    func add(_ counted: [FactKey: FactCount]) throws {
+        guard !counted.isEmpty else { return }
+        let (counts, known) = try bounded(counted) { try sketches($0) }
         let keys = Array(counts.keys)
-        let known = try sketches(keys)
         let columns = keys.map { counts[$0] ?? FactCount() }
         let users = zip(keys, columns).map { Self.merged($1.users, known[$0]) }
         try tx.execute(
@@ -63,7 +64,61 @@ struct RollupStore {
             """)
     }
 
+    // MARK: - The bound
+
+    /// The counts with what is beyond the bound put together, and what is stored under their keys.
+    ///
+    /// Costs nothing while all values are known: what is stored is read anyway. New values cost one statement for all of a fold.
+    private func bounded<Key: RollupKey, Stored>(
+        _ counts: [Key: Key.Count], _ stored: ([Key]) throws -> [Key: Stored]
+    ) throws -> (counts: [Key: Key.Count], known: [Key: Stored]) {
+        let known = try stored(Array(counts.keys))
+        var fresh: [DayValue: Int] = [:]
+        for (key, count) in counts where key.unit == .day && known[key] == nil {
+            if let value = key.dayValue { fresh[value] = count.weight }
+        }
+        guard !fresh.isEmpty else { return (counts, known) }
+        let beyond = bound.beyond(fresh, taken: try takePlaces(fresh))
+        guard !beyond.isEmpty else { return (counts, known) }
+        let bounded = RollupBound.together(counts, beyond)
+        let rest = bounded.keys.filter { known[$0] == nil && $0 == $0.rest }
+        return (bounded, known.merging(try stored(Array(rest))) { old, _ in old })
+    }
+
+    /// Counts the new values, up to the bound; returns how many there were before.
+    private func takePlaces(_ fresh: [DayValue: Int]) throws -> [DayDimension: Int] {
+        let wanted = Dictionary(grouping: fresh.keys, by: \.place).mapValues(\.count)
+        let places = Array(wanted.keys)
+        let rows = try tx.query(
+            Query(
+                """
+                WITH asked AS (
+                    SELECT b.number, b.dimension, b.day, b.wanted, coalesce(v.taken, 0) AS taken
+                    FROM unnest(\(places.map(\.dimension)), \(places.map(\.day)), \(places.map { wanted[$0] ?? 0 }))
+                        WITH ORDINALITY AS b (dimension, day, wanted, number)
+                    LEFT JOIN rollup_values v ON v.tenant_id = \(tx.caller.tenant) AND v.dimension = b.dimension AND v.day = b.day
+                ), counted AS (
+                    INSERT INTO rollup_values AS v (tenant_id, dimension, day, taken)
+                    SELECT \(tx.caller.tenant), dimension, day, least(taken + wanted, \(bound.values)) FROM asked
+                    WHERE taken < \(bound.values)
+                    ON CONFLICT (tenant_id, dimension, day) DO UPDATE SET taken = excluded.taken
+                )
+                SELECT number, taken FROM asked WHERE taken > 0
+                """
+            ) { row in
+                TakenPlaces(number: try row("number"), taken: try row("taken"))
+            })
+        return rows.reduce(into: [:]) { taken, row in taken[places[row.number - 1]] = row.taken }
+    }
+
+    private struct TakenPlaces: Sendable {
+        let number: Int
+        let taken: Int
+    }
+
     // MARK: - Sketches that are there
+
+    // Days without a sketch too: whether a value is known is told by its day.
 
     private func sketches(_ keys: [ActivityKey]) throws -> [ActivityKey: (users: Sketch, sessions: Sketch)] {
         let rows = try tx.query(
@@ -74,7 +129,7 @@ struct RollupStore {
                     WITH ORDINALITY AS b (unit, dimension, bucket, value, number)
                 JOIN activity_rollups r ON r.tenant_id = \(tx.caller.tenant) AND r.unit = b.unit AND r.dimension = b.dimension
                     AND r.bucket = b.bucket AND r.value = b.value
-                WHERE r.users IS NOT NULL OR r.sessions IS NOT NULL
+                WHERE r.users IS NOT NULL OR r.sessions IS NOT NULL OR r.unit = 'day'
                 """
             ) { row in
                 StoredSketches(number: try row("number"), users: try row("users"), sessions: try row("sessions"))
@@ -93,7 +148,7 @@ struct RollupStore {
                     WITH ORDINALITY AS b (unit, kind, bucket, label, number)
                 JOIN fact_rollups r ON r.tenant_id = \(tx.caller.tenant) AND r.unit = b.unit AND r.kind = b.kind
                     AND r.bucket = b.bucket AND r.label = b.label
-                WHERE r.users IS NOT NULL
+                WHERE r.users IS NOT NULL OR r.unit = 'day'
                 """
             ) { row in
                 StoredSketches(number: try row("number"), users: try row("users"), sessions: try row("sessions"))

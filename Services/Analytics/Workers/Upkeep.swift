@@ -9,6 +9,7 @@ import ServiceLifecycle
 struct Upkeep: Service {
     let database: Database
     let retention: Retention
+    let bound: RollupBound
     let now: @Sendable () -> Date
     let logger: Logger
 
@@ -77,7 +78,7 @@ struct Upkeep: Service {
         let caller = Caller.service(.analytics, for: organization.tenant)
         try await database.transaction(as: caller) { try OrganizationStore(tx: $0).forgetSalts(now: time) }
         // Rows that wait are counted before they may go.
-        try await repeatedly(caller) { try RollupFold(tx: $0).fold().hasMore }
+        try await repeatedly(caller) { try RollupFold(tx: $0, bound: bound).fold().hasMore }
         let isErased = organization.isErased
         let limit = isErased ? .distantFuture : retention.limit(plan: organization.plan, now: time)
         let arrival = isErased ? .distantFuture : time.addingTimeInterval(-Double(OrganizationStore.idDays) * 86_400)

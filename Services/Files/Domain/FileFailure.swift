@@ -11,6 +11,8 @@ enum FileFailure: String, Failure {
     /// The connection ended before the body did.
     case uploadIncomplete = "upload-incomplete"
     case rangeNotSatisfiable = "range-not-satisfiable"
+    /// As many PDF files are being read for their text as may be.
+    case textsBusy = "texts-busy"
 
     var kind: FailureKind {
         switch self {
@@ -18,6 +20,7 @@ enum FileFailure: String, Failure {
         case .storageFull: .insufficientStorage
         case .uploadIncomplete: .invalid
         case .rangeNotSatisfiable: .rangeNotSatisfiable
+        case .textsBusy: .unavailable(retryAfter: 1)
         }
     }
 
@@ -28,6 +31,7 @@ enum FileFailure: String, Failure {
         case .storageFull: "There is no room to store the file just now. Nothing was kept."
         case .uploadIncomplete: "The connection ended before the whole file had arrived. Nothing was kept."
         case .rangeNotSatisfiable: "The range lies outside the file; Content-Range says how long it is."
+        case .textsBusy: "As many texts are being read as may be at once."
         }
     }
 }

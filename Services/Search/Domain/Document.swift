@@ -41,7 +41,7 @@ struct Document: Equatable, Sendable {
     var category: String?
     var tags: [String] = []
     /// Plain text.
-    let body: String
+    var body: String
     var authorID: UserID?
     let publishedAt: Date
     /// The only person who may find it; nil: everybody who may read its type.
@@ -84,7 +84,7 @@ extension Document {
         static let deleted = 2
     }
 
-    /// Of a file its name and kind are known. Its content stays with the files service, sealed.
+    /// Of a file its name and kind are known. Its text is asked of the files service, which keeps the content sealed.
     init(_ event: FileUploaded, at time: Date) {
         let kind = event.contentType.split(separator: "/").last.map(String.init)
         self.init(

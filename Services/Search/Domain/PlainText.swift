@@ -1,6 +1,6 @@
 import Foundation
 
-/// The text of HTML: tags taken out, character references resolved, white space reduced.
+/// Plain text, of HTML (tags taken out, character references resolved) or of text as it is; white space reduced.
 ///
 /// It is for finding and for snippets, which are escaped when they are shown; it makes nothing safe and need not.
 enum PlainText {
@@ -35,6 +35,13 @@ enum PlainText {
         }
         if rest.first != "<" { text += rest }
         return cut(text.split(whereSeparator: \.isWhitespace).joined(separator: " "))
+    }
+
+    /// Text as it is, without control characters: snippets use two of them to mark what was found.
+    static func read(plain text: String) -> String {
+        var kept = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars { kept.append(scalar.properties.generalCategory == .control ? " " : scalar) }
+        return cut(String(kept).split(whereSeparator: \.isWhitespace).joined(separator: " "))
     }
 
     /// `h2` of `<h2 class="x">` and of `</h2>`.

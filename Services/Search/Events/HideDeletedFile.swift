@@ -5,7 +5,9 @@ import Postgres
 /// A deleted file leaves nothing behind but its id.
 struct HideDeletedFile: EventHandler {
     func handle(_ event: FileDeleted, _ envelope: EventEnvelope, in tx: Transaction) throws {
-        try DocumentStore(tx).hide(.file, DocumentID(event.fileID.uuid), version: Document.FileVersion.deleted)
+        let id = DocumentID(event.fileID.uuid)
+        try DocumentStore(tx).hide(.file, id, version: Document.FileVersion.deleted)
+        try AwaitedTextStore(tx).remove(id)
         IndexDelay.record(envelope, in: tx)
     }
 }

@@ -1,4 +1,5 @@
 import Contracts
+import Crypto
 import Foundation
 import ServiceKit
 
@@ -16,20 +17,21 @@ struct SearchRoutes: Sendable {
     func search(_ request: CallerRequest, _ query: SearchQuery) async throws -> SearchAnswer {
         let start = ContinuousClock.now
         let limit = query.limit ?? .standard
-        let place = try query.cursor.map(Self.place(of:))
+        let place = try query.cursor.map { try Self.place(of: $0, in: query) }
         let (outcome, ranking) = try await index.find(
             query.q, query.filter, after: place, limit: limit.value + 1, as: request.caller, at: request.now)
         request.note("searchMode", ranking.mode.rawValue)
-        return SearchAnswer(outcome, ranking, limit: limit, took: ContinuousClock.now - start)
+        return SearchAnswer(outcome, ranking, of: query, took: ContinuousClock.now - start)
     }
 
     func suggest(_ request: CallerRequest, _ query: SuggestQuery) async throws -> Suggestions {
         Suggestions(data: try await index.complete(query.q, as: request.caller, at: request.now))
     }
 
-    private static func place(of cursor: Cursor) throws -> SearchPlace {
-        guard let place = SearchPlace(keys: cursor.keys) else {
-            throw ValidationFailure("?cursor", "invalid-cursor", "must be a nextCursor of an earlier answer")
+    /// The scores of one search say nothing in another, so a cursor is good for its own alone; the limit may change.
+    private static func place(of cursor: Cursor, in query: SearchQuery) throws -> SearchPlace {
+        guard cursor.keys.first == query.mark, let place = SearchPlace(keys: Array(cursor.keys.dropFirst())) else {
+            throw ValidationFailure("?cursor", "invalid-cursor", "must be a nextCursor of an earlier answer to the same query")
         }
         return place
     }
@@ -47,6 +49,18 @@ struct SearchQuery: Decodable, Sendable {
     let cursor: Cursor?
 
     var filter: SearchFilter { SearchFilter(type: type, tag: tag, category: category, author: author, from: from, to: to) }
+
+    /// A digest of what is asked for, whatever the page.
+    var mark: String {
+        let asked: JSONValue = [
+            .string(q.rawValue), .string(type?.rawValue ?? ""), .string(tag?.rawValue ?? ""), .string(category?.rawValue ?? ""),
+            .string(author?.description ?? ""), .string(from.map(Timestamp.text) ?? ""), .string(to.map(Timestamp.text) ?? ""),
+        ]
+        return Base64URL.encode(Data(SHA256.hash(data: (try? JSON.encode(asked)) ?? Data()).prefix(Self.markBytes)))
+    }
+
+    /// Enough that no two searches of one person meet; nothing is kept secret by it.
+    private static let markBytes = 9
 }
 
 struct SuggestQuery: Decodable, Sendable {

@@ -13,8 +13,8 @@ struct SearchAnswer: PagedView {
     let totalIsExact: Bool
     let tookMs: Int
 
-    init(_ outcome: SearchOutcome, _ ranking: Ranking, limit: PageLimit, took: Duration) {
-        let page = Page(outcome.hits, limit: limit) { Cursor(SearchPlace(ranking, after: $0).keys) }
+    init(_ outcome: SearchOutcome, _ ranking: Ranking, of query: SearchQuery, took: Duration) {
+        let page = Page(outcome.hits, limit: query.limit ?? .standard) { Cursor([query.mark] + SearchPlace(ranking, after: $0).keys) }
         data = page.data
         nextCursor = page.nextCursor
         facets = outcome.facets

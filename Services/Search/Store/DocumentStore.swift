@@ -57,6 +57,37 @@ struct DocumentStore {
         return true
     }
 
+    /// The text that is kept of this version, also of one that the end of a rebuild hid; held until the transaction ends.
+    func text(of id: DocumentID, version: Int) throws -> String? {
+        let row = try tx.first("SELECT body FROM documents WHERE id = \(id) AND version = \(version) FOR UPDATE")
+        return try row.flatMap { try $0("body") }
+    }
+
+    /// Takes in the text of a document that was found without it so far. False when that is known, or the document is gone or another.
+    func complete(_ id: DocumentID, version: Int, with body: String) throws -> Bool {
+        let known = try tx.first(
+            Query(
+                """
+                SELECT id, type, concat_ws(' ', title, excerpt, left(\(body), 4000)) AS text FROM documents
+                WHERE id = \(id) AND version = \(version) AND searchable AND body <> \(body) FOR UPDATE
+                """, Source.init(row:)))
+        guard !body.isEmpty, let known else { return false }
+        let language = Language.of(known.text, standard: try standardLanguage())
+        let row = try tx.first(
+            """
+            WITH derived AS MATERIALIZED (
+                SELECT document_words(\(language)::text, title, keywords, excerpt, category, tags, \(body)) AS words
+                FROM documents WHERE id = \(id))
+            UPDATE documents AS d SET
+                body = \(body), language = \(language)::text, words = derived.words, length = words_in(derived.words), embedding = NULL,
+                embedding_model = NULL
+            FROM derived WHERE d.id = \(id)
+            RETURNING \(fragment: VocabularyStore.isAlone(tx.caller.tenant)) AS alone
+            """)
+        try VocabularyStore(tx).take([id], alone: try row?("alone") ?? false)
+        return true
+    }
+
     /// Forgets the text and keeps the version, also of a document that was never known: an older event may still come.
     @discardableResult
     func hide(_ type: DocumentType, _ id: DocumentID, version: Int) throws -> Bool {
@@ -104,7 +135,8 @@ struct DocumentStore {
             """)
     }
 
-    /// Derives the index anew from the source text, for the next documents in the order of their ids; returns these.
+    /// Derives the index anew from the source text, for the next documents in the order of their ids; returns these. Texts of files that
+    /// are missing are asked for.
     func derive(after position: DocumentID?, limit: Int) throws -> [DocumentID] {
         let later: SQL = position.map { "AND id > \($0)" } ?? .empty
         let sources = try tx.query(
@@ -112,7 +144,7 @@ struct DocumentStore {
                 """
                 SELECT id, type, concat_ws(' ', title, excerpt, left(body, 4000)) AS text FROM documents
                 WHERE searchable \(fragment: later) ORDER BY id LIMIT \(limit)
-                """, { row in Source(id: try row("id"), type: try row("type"), text: try row("text")) }))
+                """, Source.init(row:)))
         let standard = try standardLanguage()
         let languages = sources.map { $0.type == .person ? Language.simple : Language.of($0.text, standard: standard) }
         let ids = sources.map(\.id)
@@ -125,6 +157,7 @@ struct DocumentStore {
             FROM unnest(\(ids), \(languages)::text[]) AS chosen (id, language)
             WHERE d.id = chosen.id AND d.searchable
             """)
+        try AwaitedTextStore(tx).addMissing(among: ids)
         let alone =
             try tx.first(
                 Query<Bool>("SELECT \(fragment: VocabularyStore.isAlone(tx.caller.tenant)) AS alone", column: "alone")) ?? false
@@ -136,6 +169,10 @@ struct DocumentStore {
         let id: DocumentID
         let type: DocumentType
         let text: String
+
+        init(row: Row) throws {
+            (id, type, text) = (try row("id"), try row("type"), try row("text"))
+        }
     }
 
     /// What the organization says, of texts that do not show their language.

@@ -58,6 +58,8 @@ struct With: AsyncParsableCommand {
     var command: [String]
 
     func run() async throws {
+        // Taken as the program's name otherwise, and a platform started to run it.
+        if ["--help", "-h"].contains(command.first) { throw CleanExit.helpRequest(self) }
         let signals = StopSignals.take()
         let terminal = Terminal(quiet: false)
         do {

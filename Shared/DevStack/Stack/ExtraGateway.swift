@@ -15,10 +15,12 @@ package final class ExtraGateway: Sendable {
         self.process = process
     }
 
-    /// Starts it on free ports and returns when it is ready. It ends with this process at the latest.
+    /// Starts it on free ports, with further variables of its own, and returns when it is ready. It ends with this process at the latest.
     ///
     /// Throws a `StackFailure` when the program is not there or does not become ready.
-    package static func start(beside stack: StackAddresses, in runDirectory: String) async throws -> ExtraGateway {
+    package static func start(
+        beside stack: StackAddresses, in runDirectory: String, settings: [String: String] = [:]
+    ) async throws -> ExtraGateway {
         guard let program = BuildFolder.program(ServiceName.gateway.rawValue) else {
             throw StackFailure("The program gateway is not in \(BuildFolder.path). Build it with swift build.")
         }
@@ -37,6 +39,7 @@ package final class ExtraGateway: Sendable {
         variables["TRIONEX_SERVICE_SECRET_FILE"] = runDirectory + "/keys/service-secret"
         variables["TRIONEX_SEALING_KEY_FILE"] = runDirectory + "/keys/sealing-key"
         variables["TRIONEX_PUBLIC_URL"] = stack.gateway
+        variables.merge(settings) { _, own in own }
         let process = try ManagedProcess.start(
             ProcessLaunch(program, [], environment: variables, log: "\(runDirectory)/logs/gateway-\(port).log"))
         let gateway = ExtraGateway(url: "http://127.0.0.1:\(port)", process: process)

@@ -77,7 +77,8 @@ struct HandledStore {
             ) { row in
                 let (subject, number, previous) = (try row("subject") as String, try row("number") as Int64, try row("previous") as Int64)
                 let (produced, applied) = (try row("produced_at") as Date, try row("applied_at") as Date)
-                return "\(subject) number \(number), of \(Timestamp.text(produced)), took effect \(Timestamp.text(applied)), after \(previous)"
+                return
+                    "\(subject) number \(number), of \(Timestamp.text(produced)), took effect \(Timestamp.text(applied)), after \(previous)"
             })
     }
 

@@ -19,7 +19,17 @@ struct DeadLetters: AsyncParsableCommand {
         var group: String
 
         func withOffice<T>(_ body: (DeadLetterOffice) async throws -> T) async throws -> T {
-            try await DeadLetters.withOffice(group, try brokers.configuration, body)
+            try await DeadLetters.mustExist(group, try brokers.reader)
+            return try await DeadLetters.withOffice(group, try brokers.configuration, body)
+        }
+    }
+
+    /// No letters is an answer, no group is a mistake. A group is known by the brokers, by its letters, or as one of the platform's own.
+    static func mustExist(_ group: String, _ reader: KafkaReader) async throws {
+        let buried = try await reader.topics(prefix: "trionex.").compactMap { DeadLetter.group(of: $0.topic) }
+        let known = Set(try await Groups.all(reader) + buried).sorted()
+        guard known.contains(group) else {
+            throw Trouble.notThere("there is no group \(group); there are: \(known.joined(separator: ", "))")
         }
     }
 
@@ -101,7 +111,9 @@ struct DeadLetters: AsyncParsableCommand {
         func run() async throws {
             let (configuration, filter) = (try brokers.configuration, try filter.filter())
             var groups = group.map { [$0] } ?? []
-            if group == nil {
+            if let group {
+                try await DeadLetters.mustExist(group, try brokers.reader)
+            } else {
                 groups = try await brokers.reader.topics(prefix: "trionex.").compactMap { DeadLetter.group(of: $0.topic) }
             }
             for group in groups {

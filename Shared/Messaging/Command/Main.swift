@@ -3,6 +3,7 @@ import Contracts
 import Foundation
 import Kafka
 import Messaging
+import Postgres
 import ServiceKit
 
 /// What an operator does with events.
@@ -15,7 +16,8 @@ struct TrionexEvents: AsyncParsableCommand {
             has started: TRIONEX_KAFKA_BROKERS=127.0.0.1:29092. With --json every command prints one JSON object a line.
 
             Exit codes: 0 done; 1 something is wrong with what was looked at (a contract is broken, a group is too far behind);
-            64 wrong usage; 66 what was named is not there; 69 the brokers or the database do not answer.
+            64 wrong usage; 66 what was named is not there; 69 the brokers or the database do not answer; 77 the database is there and
+            refuses the role, its password, or what it may do.
             """,
         subcommands: [
             Topics.self, Tail.self, Inspect.self, DeadLetters.self, Lag.self, Validate.self, ContractCommands.self, Republish.self,
@@ -33,7 +35,9 @@ enum Main {
             switch error {
             case let trouble as Trouble: end(trouble.description, trouble.code)
             case let failure as KafkaFailure: end(failure.description, failure.exitCode)
+            case let failure as DependencyFailure where failure.isRefusedConnection: end(FailureReason.text(failure), Trouble.refused)
             case is any Failure: end(FailureReason.text(error), Trouble.away)
+            case let failure as PostgresFailure: end(failure.description, failure.isDenied ? Trouble.refused : 1)
             default: TrionexEvents.exit(withError: error)
             }
         }
@@ -49,6 +53,7 @@ enum Main {
 struct Trouble: Error, CustomStringConvertible {
     static let missing: Int32 = 66
     static let away: Int32 = 69
+    static let refused: Int32 = 77
 
     let description: String
     let code: Int32

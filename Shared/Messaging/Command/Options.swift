@@ -80,22 +80,43 @@ struct DatabaseOptions: ParsableArguments {
     @Option(help: "The service, such as content.")
     var service: String
 
-    @Option(help: "Its database, as the service itself connects to it. TRIONEX_DATABASE_URL when absent.")
+    @Option(
+        help: "Its database, as the service itself connects to it, under its own role. TRIONEX_DATABASE_URL when absent.")
     var databaseUrl: String?
 
     func withDatabase<T>(_ body: (Database) async throws -> T) async throws -> T {
         guard let url = databaseUrl ?? ProcessInfo.processInfo.environment["TRIONEX_DATABASE_URL"] else {
             throw ValidationError("--database-url or TRIONEX_DATABASE_URL says where the service's database is")
         }
+        guard DatabaseConfiguration.isReadable(url) else {
+            throw ValidationError(
+                "write the address as postgres://role:password@host:port/database, with @ : / ? # % of the password encoded")
+        }
         let database = Database(DatabaseConfiguration(url: url), service: ServiceName(rawValue: service), logger: quiet)
         let result: Result<T, any Error>
         do {
+            try await check(database)
             result = .success(try await body(database))
         } catch {
             result = .failure(error)
         }
         await database.shutdown()
         return try result.get()
+    }
+
+    /// The database may be another's, or the role: better said than answered with what PostgreSQL says to that.
+    private func check(_ database: Database) async throws {
+        let owners = try await OutboxOwner.all(in: database, as: ServiceName(rawValue: service))
+        guard let owner = owners.first(where: { $0.service == service }) else {
+            let names = owners.map(\.service).joined(separator: ", ")
+            throw Trouble.notThere(
+                "no service \(service) announces events in this database; those that do: \(names.isEmpty ? "none" : names)")
+        }
+        guard owner.isOpen else {
+            throw Trouble(
+                description: "the address is another service's: connect as \(service) itself does, under its own role",
+                code: Trouble.refused)
+        }
     }
 }
 

@@ -8,7 +8,12 @@ import Postgres
 struct Republish: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Publish again what a service announced since a point in time, as far as its outbox still keeps it.",
-        discussion: "The events keep their ids: consumers that have handled one drop it. The service's own relay does the publishing.")
+        discussion: """
+            The events keep their ids: consumers that have handled one drop it. The service's own relay does the publishing.
+
+            A topic or an organization of which the outbox keeps nothing, of whatever time, is named on standard error. When that is so of
+            every topic, or of every organization, that was named, nothing can have been chosen, and the exit code is 66.
+            """)
 
     @OptionGroup var database: DatabaseOptions
     @OptionGroup var output: OutputOptions
@@ -34,10 +39,22 @@ struct Republish: AsyncParsableCommand {
             return tenant
         }
         let selection = Republication.Selection(since: since, until: try pastTime(until), topics: topic, tenants: tenants)
-        let count = try await database.withDatabase { try await Republication.request(selection, in: $0) }
+        let (count, absent) = try await database.withDatabase { database in
+            let count = try await Republication.request(selection, in: database)
+            return (count, try await Republication.absent(selection, in: database))
+        }
         try output.print(
             Line(service: database.service, since: since, events: count), "\(count) events wait to be published again")
+        for topic in absent.topics { warn("the outbox of \(database.service) keeps nothing of the topic \(topic)") }
+        for tenant in absent.tenants { warn("the outbox of \(database.service) keeps nothing of the organization \(tenant)") }
+        if !absent.topics.isEmpty && absent.topics.count == Set(topic).count
+            || !absent.tenants.isEmpty && absent.tenants.count == Set(tenants).count
+        {
+            throw ExitCode(Trouble.missing)
+        }
     }
+
+    private func warn(_ text: String) { FileHandle.standardError.write(Data("trionex-events: \(text)\n".utf8)) }
 }
 
 struct StartOver: AsyncParsableCommand {

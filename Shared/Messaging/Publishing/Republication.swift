@@ -41,18 +41,45 @@ package enum Republication {
         let wanted = OutboxHistory.Wanted(topics: selection.topics, tenants: selection.tenants.map(\.uuid))
         return try await database.platform(PlatformWork("outbox republication")) { tx in
             let history = OutboxHistory(tx: tx)
-            var (start, length, count) = (selection.since, firstSlice, 0)
-            // Clocks differ: what seems to be of the future is in the last slice.
-            let (end, present) = (selection.until ?? .distantFuture, tx.now)
-            while start < end {
-                let next = max(start.addingTimeInterval(length), present.addingTimeInterval(-farPast))
-                let stop = start < present ? min(next, end) : end
-                let began = ContinuousClock.now
+            var count = 0
+            try slices(from: selection.since, until: selection.until ?? .distantFuture, present: tx.now) { start, stop in
                 count += try history.publishAgain(wanted, from: start, until: stop)
-                length = ContinuousClock.now - began > sliceTarget ? max(1, length / 4) : min(length * 2, longestSlice)
-                start = stop
+                return true
             }
             return count
+        }
+    }
+
+    /// Those of the named topics and organizations of which the outbox keeps nothing, of whatever time: most often they were mistyped.
+    package static func absent(_ selection: Selection, in database: Database) async throws -> (topics: [String], tenants: [TenantID]) {
+        let named = (topics: Set(selection.topics), tenants: Set(selection.tenants.map(\.uuid)))
+        let absent = try await database.platform(PlatformWork("outbox republication")) { tx in
+            let history = OutboxHistory(tx: tx)
+            var (topics, tenants) = named
+            try slices(from: .distantPast, until: .distantFuture, present: tx.now) { start, stop in
+                let kept = try history.kept(.init(topics: Array(topics), tenants: Array(tenants)), from: start, until: stop)
+                topics.subtract(kept.topics)
+                tenants.subtract(kept.tenants)
+                return !topics.isEmpty || !tenants.isEmpty
+            }
+            return (topics: topics, tenants: tenants)
+        }
+        return (absent.topics.sorted(), absent.tenants.map { TenantID($0) }.sorted { "\($0)" < "\($1)" })
+    }
+
+    /// One span of time after the other, each as long as its statement takes about `sliceTarget`, until `body` says that it is enough.
+    private static func slices(
+        from first: Date, until end: Date, present: Date, _ body: (_ start: Date, _ stop: Date) throws -> Bool
+    ) rethrows {
+        var (start, length) = (first, firstSlice)
+        while start < end {
+            let next = max(start.addingTimeInterval(length), present.addingTimeInterval(-farPast))
+            // Clocks differ: what seems to be of the future is in the last slice.
+            let stop = start < present ? min(next, end) : end
+            let began = ContinuousClock.now
+            guard try body(start, stop) else { return }
+            length = ContinuousClock.now - began > sliceTarget ? max(1, length / 4) : min(length * 2, longestSlice)
+            start = stop
         }
     }
 

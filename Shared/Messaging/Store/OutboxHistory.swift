@@ -50,6 +50,23 @@ struct OutboxHistory {
             """)
     }
 
+    /// Those of these topics and tenants of which something was announced in a span of time.
+    func kept(_ wanted: Wanted, from start: Date, until end: Date) throws -> Wanted {
+        let topics: [String] = try tx.query(
+            Query(
+                """
+                SELECT w.topic FROM unnest(\(wanted.topics)) AS w (topic) WHERE EXISTS (\
+                SELECT FROM outbox o WHERE o.topic = w.topic AND o.occurred_at >= \(start) AND o.occurred_at < \(end))
+                """, column: "topic"))
+        let tenants: [UUID] = try tx.query(
+            Query(
+                """
+                SELECT w.tenant FROM unnest(\(wanted.tenants)) AS w (tenant) WHERE EXISTS (\
+                SELECT FROM outbox o WHERE o.tenant_id = w.tenant AND o.occurred_at >= \(start) AND o.occurred_at < \(end))
+                """, column: "tenant"))
+        return Wanted(topics: topics, tenants: tenants)
+    }
+
     /// How many wait to be published again, counted up to `most`.
     func waitingAgain(atMost most: Int) throws -> Int {
         let row = try tx.first(

@@ -44,7 +44,7 @@ final class Connection {
         guard let handle = settings.open() else { throw ConnectionLost(reason: "out of memory") }
         guard PQstatus(handle) == CONNECTION_OK else {
             defer { PQfinish(handle) }
-            throw ConnectionLost(reason: "cannot connect: \(Self.message(of: handle))")
+            throw ConnectionLost(reason: Trouble.connecting(Self.message(of: handle)))
         }
         self.handle = handle
         cache = settings.statementCache.map { StatementCache(capacity: $0) }
@@ -70,7 +70,8 @@ final class Connection {
         do {
             let unbound: [Bool] = try exchange([Statement(sql)], cached: false).map { try $0("unbound") }
             if unbound.first ?? true {
-                throw ConnectionLost(reason: "the database role is not bound by row-level security: connect as the service's own role")
+                throw ConnectionLost(
+                    reason: "\(Trouble.refusal): the database role is not bound by row-level security: connect as the service's own role")
             }
         } catch let failure as PostgresFailure {
             throw ConnectionLost(reason: "SQLSTATE \(failure.sqlState) while the session was set up")

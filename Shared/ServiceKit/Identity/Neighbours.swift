@@ -57,11 +57,13 @@ package final class Neighbours: Sendable {
         }
     }
 
-    /// Calls another program and decodes its answer. Its refusals come back as `RemoteFailure`, trouble as `DependencyFailure`.
+    /// Calls another program and decodes its answer. Its refusals come back as `RemoteFailure`, trouble as `DependencyFailure`. `seconds`
+    /// are for work that takes long.
     package func call<Answer: Decodable>(
-        _ method: HTTPRequest.Method, _ service: ServiceName, _ path: String, body: (any Encodable & Sendable)? = nil, as type: Answer.Type
+        _ method: HTTPRequest.Method, _ service: ServiceName, _ path: String, body: (any Encodable & Sendable)? = nil, as type: Answer.Type,
+        within seconds: Int64? = nil
     ) async throws -> Answer {
-        let data = try await send(method, service, path, body: body)
+        let data = try await send(method, service, path, body: body, within: seconds.map(TimeAmount.seconds) ?? Self.timeout)
         do {
             return try JSON.decode(type, from: data)
         } catch {
@@ -72,12 +74,12 @@ package final class Neighbours: Sendable {
     package func call(_ method: HTTPRequest.Method, _ service: ServiceName, _ path: String, body: (any Encodable & Sendable)? = nil)
         async throws
     {
-        _ = try await send(method, service, path, body: body)
+        _ = try await send(method, service, path, body: body, within: Self.timeout)
     }
 
-    private func send(_ method: HTTPRequest.Method, _ service: ServiceName, _ path: String, body: (any Encodable & Sendable)?) async throws
-        -> Data
-    {
+    private func send(
+        _ method: HTTPRequest.Method, _ service: ServiceName, _ path: String, body: (any Encodable & Sendable)?, within timeout: TimeAmount
+    ) async throws -> Data {
         guard let bases = addresses[service], !bases.isEmpty else { throw DependencyFailure(service.rawValue, reason: "no address") }
         let index = turn.withLock { turn in
             turn = (turn + 1) % 1_000_000
@@ -94,7 +96,7 @@ package final class Neighbours: Sendable {
             request.body = .bytes(ByteBuffer(bytes: try JSON.encode(body)))
         }
         do {
-            let response = try await InternalHTTP.client.execute(request, timeout: Self.timeout)
+            let response = try await InternalHTTP.client.execute(request, timeout: timeout)
             var buffer = try await response.body.collect(upTo: Self.maximumAnswerBytes)
             let data = buffer.readData(length: buffer.readableBytes) ?? Data()
             if (200..<300).contains(response.status.code) { return data }
