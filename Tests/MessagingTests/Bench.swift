@@ -7,6 +7,7 @@ import Messaging
 import Postgres
 import ServiceKit
 import Synchronization
+import TestKit
 import Testing
 import Tracing
 
@@ -28,6 +29,7 @@ struct Bench: Sendable {
         InstrumentationSystem.bootstrap(TraceExporter(service: alphaName, endpoint: nil, logger: quiet))
         let scratch = try ScratchDirectory("trionex-messaging-tests")
         AtExit.perform { scratch.remove() }
+        TestServers.plainPostgres
         let postgres = try await PostgresServer.start(in: scratch.path + "/postgres", port: try Ports.free(), durable: false)
         AtExit.perform { postgres.stopBlocking(abandoningData: true) }
         let broker = try await freshBroker()

@@ -103,7 +103,8 @@ struct ServiceLists {
         var lists = self
         let (name, word) = (service.name, service.word)
         try lists.insert(
-            "    service(\"\(name)\"),\n", after: "    service(\"Search\", documents: [\"Bench\"]),\n", in: Self.manifest)
+            "    service(\"\(name)\"),\n", after: "    service(\"Search\", testedWith: [\"FilesService\"], documents: [\"Bench\"]),\n",
+            in: Self.manifest)
         try lists.insert("\n            \"\(name)Service\",", after: "\"SearchService\",", in: Self.manifest)
         try lists.insert("  - \(word)\n", after: "  - search\n", in: Self.deployments)
         try lists.insert(
