@@ -5,7 +5,8 @@ import Testing
 
 @Suite("The pace of folds")
 struct FoldPaceTests {
-    private let (slow, other) = (TenantID.make(), TenantID.make())
+    private let slow = TenantID.make()
+    private let other = TenantID.make()
 
     @Test("An organization whose folds take too long, or fail for it, gets fewer rows, and others full folds")
     func fewer() {

@@ -29,7 +29,7 @@ struct Bench: Sendable {
         InstrumentationSystem.bootstrap(TraceExporter(service: alphaName, endpoint: nil, logger: quiet))
         let scratch = try ScratchDirectory("trionex-messaging-tests")
         AtExit.perform { scratch.remove() }
-        TestServers.plainPostgres
+        TestServers.keptOpenSSL
         let postgres = try await PostgresServer.start(in: scratch.path + "/postgres", port: try Ports.free(), durable: false)
         AtExit.perform { postgres.stopBlocking(abandoningData: true) }
         let broker = try await freshBroker()

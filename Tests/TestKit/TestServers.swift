@@ -13,15 +13,18 @@ package struct TestServers: Sendable {
     /// Starts them at the first use; every test shares them and takes a fresh tenant.
     package static let shared = Task { try await start() }
 
-    /// Connections to PostgreSQL are plain, as its server here speaks no TLS. Hosts that are still there when the process ends ask for new ones
-    /// while servers are stopped, and would meet an OpenSSL that has been taken down already, which ends the process with a signal.
-    package static let plainPostgres: Void = {
-        setenv("PGSSLMODE", "disable", 0)
-        setenv("PGGSSENCMODE", "disable", 0)
+    /// OpenSSL is not taken down when the process exits. Hosts that are still there ask PostgreSQL for new connections while the servers are
+    /// stopped, and libpq's proof of the password would meet an OpenSSL that is gone, which ends the process with a signal.
+    package static let keptOpenSSL: Void = {
+        typealias Initialize = @convention(c) (UInt64, OpaquePointer?) -> CInt
+        let noAtExit: UInt64 = 0x0008_0000  // OPENSSL_INIT_NO_ATEXIT of openssl/crypto.h
+        // By name, since only libpq links it.
+        guard let symbol = dlsym(nil, "OPENSSL_init_crypto") else { return }
+        _ = unsafeBitCast(symbol, to: Initialize.self)(noAtExit, nil)
     }()
 
     private static func start() async throws -> TestServers {
-        plainPostgres
+        keptOpenSSL
         let scratch = try ScratchDirectory("trionex-tests")
         AtExit.perform { scratch.remove() }
         let postgres = try await PostgresServer.start(in: scratch.path + "/postgres", port: try Ports.free(), durable: false)
