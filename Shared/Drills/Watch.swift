@@ -111,18 +111,24 @@ struct Watch: Sendable {
         return ledger
     }
 
+    /// Nil for what is no event of the load.
+    private static func entry(of message: KafkaMessage) -> (key: EntryKey, number: Int64, time: Date)? {
+        guard let envelope = try? CloudEvent.envelope(of: message),
+            let event = try? JSON.decode(EntryAdded.self, from: Data(message.value ?? []))
+        else { return nil }
+        return (EntryKey(tenant: envelope.tenant, subject: event.subject), event.number, envelope.time)
+    }
+
     /// The numbers of the events among the dead letters by key, and the keys of what is no event.
     private func deadLetters() async throws -> (dead: [EntryKey: Set<Int64>], others: Set<String>) {
         var dead: [EntryKey: Set<Int64>] = [:]
         var others: Set<String> = []
         for message in try await reader.read(DeadLetter.topic(of: DrillServices.group)) {
-            guard let envelope = try? CloudEvent.envelope(of: message),
-                let event = try? JSON.decode(EntryAdded.self, from: Data(message.value ?? []))
-            else {
+            guard let entry = Self.entry(of: message) else {
                 others.insert(String(decoding: message.key ?? [], as: UTF8.self))
                 continue
             }
-            dead[EntryKey(tenant: envelope.tenant, subject: event.subject), default: []].insert(event.number)
+            dead[entry.key, default: []].insert(entry.number)
         }
         return (dead, others)
     }
@@ -133,20 +139,17 @@ struct Watch: Sendable {
         var seen: [EntryKey: Set<Int64>] = [:]
         var count: Int64 = 0
         for message in try await published().sorted(by: { ($0.place.partition, $0.offset) < ($1.place.partition, $1.offset) }) {
-            guard let envelope = try? CloudEvent.envelope(of: message),
-                let event = try? JSON.decode(EntryAdded.self, from: Data(message.value ?? []))
-            else { continue }
-            let key = EntryKey(tenant: envelope.tenant, subject: event.subject)
-            guard seen[key, default: []].insert(event.number).inserted else { continue }
-            guard let before = highest[key], before.number > event.number else {
-                highest[key] = (event.number, message)
+            guard let (key, number, time) = Self.entry(of: message) else { continue }
+            guard seen[key, default: []].insert(number).inserted else { continue }
+            guard let before = highest[key], before.number > number else {
+                highest[key] = (number, message)
                 continue
             }
             count += 1
             guard count <= Self.disordersTold else { continue }
             await stage.note(
                 """
-                \(key.subject) number \(event.number), of \(Timestamp.text(envelope.time)), is at \(message.place.partition):\(message.offset) of \
+                \(key.subject) number \(number), of \(Timestamp.text(time)), is at \(message.place.partition):\(message.offset) of \
                 \(message.timestamp.map(Timestamp.text) ?? "no time"), behind \(before.number) at \(before.message.offset) of \
                 \(before.message.timestamp.map(Timestamp.text) ?? "no time")
                 """)
