@@ -91,14 +91,14 @@ struct OverviewTests {
         let expected = [
             "registrations": 1, "signIns": 1, "publications": 2, "answers": 1, "uploads": 1, "ratings": 1, "notifications": 1, "events": 0,
         ]
-        try await host.eventually("all facts are counted", within: .seconds(60)) {
+        try await host.eventually("all facts are counted") {
             let totals = try await client.get("/api/v1/analytics/overview")["totals"]
             return expected.allSatisfy { totals[$0.key].int == $0.value }
         }
         // A duplicate that comes after everything else.
         try await host.publish(registration, for: tenant.id, eventID: id)
         try await host.publish(article, for: tenant.id)
-        try await host.eventually("the last event is counted", within: .seconds(60)) {
+        try await host.eventually("the last event is counted") {
             try await client.get("/api/v1/analytics/overview")["totals"]["publications"] == 3
         }
         let overview = try await client.get("/api/v1/analytics/overview?granularity=hour")

@@ -179,13 +179,13 @@ struct PrivacyTests {
                 + (SELECT count(*) FROM facts WHERE user_id = \(tenant.user.id) OR subject = \(tenant.user.id.description))
                 + (SELECT count(*) FROM people WHERE user_id = \(tenant.user.id)) AS n
             """, column: "n")
-        try await host.eventually("the sign-in is a fact, and the person is known", within: .seconds(60)) {
+        try await host.eventually("the sign-in is a fact, and the person is known") {
             _ = try await RollupFold.catchUp(host.database, as: caller)
             return try await host.database.first(named, as: caller) == 3
         }
         try await host.publish(UserDeleted(userID: tenant.user.id), for: tenant.id)
         // The event of the leaving names them too, as its subject, and is a fact of its own.
-        try await host.eventually("nothing names them", within: .seconds(60)) {
+        try await host.eventually("nothing names them") {
             try await host.database.first(named, as: caller) == 0
         }
         let totals = try await host.client(tenant.owner).get("/api/v1/analytics/overview")["totals"]

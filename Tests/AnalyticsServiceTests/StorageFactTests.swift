@@ -50,7 +50,7 @@ struct StorageFactTests {
             Stored(kind: .rating, label: "4", amount: 4), Stored(kind: .signInFailed, label: nil, amount: nil),
             Stored(kind: .upload, label: "application/pdf", amount: 1_234), Stored(kind: .usage, label: "ai.tokens", amount: 12),
         ]
-        try await host.eventually("every event is a fact", within: .seconds(60)) {
+        try await host.eventually("every event is a fact") {
             try await host.database.query(all, as: caller) == expected
         }
         #expect(try await RollupFold.catchUp(host.database, as: caller))

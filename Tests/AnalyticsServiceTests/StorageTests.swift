@@ -169,7 +169,7 @@ struct StorageTests {
         let host = try await TestHost.start(Analytics.self)
         try await send(reports(50, seed: 9, views: false), try await host.client(tenant.owner))
         let caller = caller
-        try await host.eventually("the queue is empty", within: .seconds(30)) {
+        try await host.eventually("the queue is empty") {
             let waits = Query<Bool>("SELECT EXISTS (SELECT FROM rollup_queue) AS waits", column: "waits")
             return try await host.database.first(waits, as: caller) == false
         }
@@ -260,7 +260,7 @@ struct StorageTests {
         let caller = caller
         try await host.publish(PlanChanged(organizationID: tenant.id, plan: "business", previous: "starter"), for: tenant.id)
         let plan = Query<String?>("SELECT plan FROM organizations", column: "plan")
-        try await host.eventually("the plan is known", within: .seconds(60)) {
+        try await host.eventually("the plan is known") {
             try await host.database.first(plan, as: caller) == "business"
         }
         try await host.database.transaction(as: caller) { tx in

@@ -60,14 +60,7 @@ import UsersService
     @Test("whoever is invited joins the organization under the reserved id, with the address proven, and no organization of their own")
     func invitation() async throws {
         let stack = try await AuthStack.shared.value, owner = try await stack.register(), newcomer = Newcomer()
-        // Users asks auth for the id: in this process it is told where auth is.
-        let directory = stack.keyDirectory
-        let users = try await TestHost.start(
-            Users.self,
-            environment: [
-                "TRIONEX_JWKS": directory + "/jwks.json", "TRIONEX_AUTH_URL": stack.auth.url, "TRIONEX_SERVICE_SECRET": AuthStack.secret,
-                "TRIONEX_NOTIFICATIONS_URL": "http://127.0.0.1:1",
-            ])
+        let users = try await AuthStack.invitingUsers.value
         let invited = try await users.client(token: owner.access).post(
             "/api/v1/organizations/\(owner.tenant)/invitations", ["email": .string(newcomer.email), "role": "editor"])
         #expect(invited.status == 201, "\(invited.text)")
@@ -83,7 +76,6 @@ import UsersService
         #expect(person.answer["user"]["roles"] == ["editor"])
         #expect(try await stack.auth.client(token: person.access).get("/api/v1/auth/me")["user"]["emailVerified"] == true)
         #expect(try await LetterBox(host: stack.auth).letters(to: newcomer.email, "verify-email").isEmpty)
-        try await users.stop()
     }
 
     @Test("imported people sign in with the passwords they had, and their hashes become ours")

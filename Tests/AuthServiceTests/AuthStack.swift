@@ -27,8 +27,19 @@ struct AuthStack: Sendable {
 
     /// An auth whose users answers 503 to everything: it has no keys to tell anybody apart with.
     static let withoutUsers = Task {
-        let users = try await TestHost.start(Users.self, environment: ["TRIONEX_JWKS": "/nonexistent/jwks.json"])
+        let users = try await TestHost.start(Users.self, environment: ["TRIONEX_JWKS": "/nonexistent/jwks.json"], following: false)
         return try await shared.value.another(["TRIONEX_USERS_URL": users.url])
+    }
+
+    /// A users that knows where this auth is: it asks it for the ids of those whom it invites.
+    static let invitingUsers = Task {
+        let stack = try await shared.value
+        return try await TestHost.start(
+            Users.self,
+            environment: [
+                "TRIONEX_JWKS": stack.keyDirectory + "/jwks.json", "TRIONEX_AUTH_URL": stack.auth.url, "TRIONEX_SERVICE_SECRET": secret,
+                "TRIONEX_NOTIFICATIONS_URL": "http://127.0.0.1:1",
+            ], following: false)
     }
 
     private static func start() async throws -> AuthStack {
@@ -49,12 +60,13 @@ struct AuthStack: Sendable {
         return sealing
     }
 
-    /// Another auth on the same database, keys and users, with some settings different.
+    /// Another auth on the same database, keys and users, with some settings different; the events are the first one's business.
     func another(_ settings: [String: String]) async throws -> TestHost {
         try await TestHost.start(
             Auth.self,
             environment: Self.cheap.merging(["TRIONEX_AUTH_KEY_DIRECTORY": keyDirectory, "TRIONEX_USERS_URL": users.url]) { $1 }
-                .merging(settings) { $1 })
+                .merging(settings) { $1 },
+            following: false)
     }
 
     /// A client that is another of the platform's programs, with a token of the real keys.

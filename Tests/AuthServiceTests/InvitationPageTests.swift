@@ -15,14 +15,7 @@ import UsersService
         let users: TestHost
 
         static let shared = Task {
-            let stack = try await AuthStack.shared.value
-            let users = try await TestHost.start(
-                Users.self,
-                environment: [
-                    "TRIONEX_JWKS": stack.keyDirectory + "/jwks.json", "TRIONEX_AUTH_URL": stack.auth.url,
-                    "TRIONEX_SERVICE_SECRET": AuthStack.secret, "TRIONEX_NOTIFICATIONS_URL": "http://127.0.0.1:1",
-                ])
-            return Pair(stack: stack, users: users)
+            Pair(stack: try await AuthStack.shared.value, users: try await AuthStack.invitingUsers.value)
         }
 
         func letter(to email: String, by owner: SignedInPerson, role: String = "editor") async throws -> Letter {

@@ -17,14 +17,7 @@ import UsersService
         let users: TestHost
 
         static let shared = Task {
-            let stack = try await AuthStack.shared.value
-            let users = try await TestHost.start(
-                Users.self,
-                environment: [
-                    "TRIONEX_JWKS": stack.keyDirectory + "/jwks.json", "TRIONEX_AUTH_URL": stack.auth.url,
-                    "TRIONEX_SERVICE_SECRET": AuthStack.secret, "TRIONEX_NOTIFICATIONS_URL": "http://127.0.0.1:1",
-                ])
-            return Pair(stack: stack, users: users)
+            Pair(stack: try await AuthStack.shared.value, users: try await AuthStack.invitingUsers.value)
         }
 
         func client(_ person: SignedInPerson) -> TestClient { users.client(token: person.access) }
@@ -160,7 +153,7 @@ import UsersService
         let path = "/api/v1/users/\(person.user)"
         #expect(try await pair.client(owner).patch(path, ["status": "suspended"]).status == 200)
         #expect(try await pair.client(person).get("/api/v1/users/me").status == 401)
-        try await pair.stack.auth.eventually("auth refuses the token too", within: .seconds(30)) {
+        try await pair.stack.auth.eventually("auth refuses the token too") {
             try await pair.stack.auth.client(token: person.access).get("/api/v1/auth/me").status == 401
         }
         #expect(try await anybody.post("/api/v1/auth/refresh", ["refreshToken": .string(person.refresh)]).status == 401)
@@ -185,7 +178,7 @@ import UsersService
         #expect(refreshed.status == 200, "\(refreshed.text)")
         let access = try #require(refreshed["accessToken"].string)
         #expect(TokenParts.claims(access)["permissions"] == ["*:read"])
-        try await pair.users.eventually("the new token is good", within: .seconds(30)) {
+        try await pair.users.eventually("the new token is good") {
             try await pair.users.client(token: access).get("/api/v1/users/me").status == 200
         }
     }
@@ -204,7 +197,7 @@ import UsersService
         let fresh = pair.users.client(token: try #require(refreshed["accessToken"].string))
         #expect(try await fresh.get("/api/v1/users").status == 200)
         #expect(try await pair.client(owner).delete(path).status == 204)
-        try await pair.users.eventually("the new token is dead too", within: .seconds(30)) {
+        try await pair.users.eventually("the new token is dead too") {
             try await fresh.get("/api/v1/users").status == 401
         }
     }

@@ -85,7 +85,7 @@ import Testing
             $0.payload["reason"].string
         }
         #expect(reasons == ["ended", "ended", "ended"])
-        try await stack.users.eventually("users refuses them too", within: .seconds(3)) {
+        try await stack.users.eventually("users refuses them too") {
             try await stack.users.client(token: two.access).get("/api/v1/users/me").problem == "revoked-session"
         }
     }
@@ -101,7 +101,7 @@ import Testing
             guard let next = answer["refreshToken"].string else { break }
             refresh = next
             lived = .now - start
-            try #require(lived < .seconds(6), "it is still alive")
+            try #require(lived < .seconds(30), "it is still alive")
             try await Task.sleep(for: .milliseconds(300))
         }
         #expect(lived > .seconds(2), "being used, it lived longer than its idle life")

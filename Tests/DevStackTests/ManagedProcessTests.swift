@@ -112,12 +112,12 @@ func isGone(_ pid: Int32) -> Bool {
     return status.isEmpty || status.contains("State:\tZ")
 }
 
-/// Waits until the condition holds, at most ten seconds, and fails the test when it never does.
+/// Waits until the condition holds, at most half a minute, and fails the test when it never does.
 func eventually(_ condition: () async throws -> Bool, sourceLocation: SourceLocation = #_sourceLocation) async throws {
-    let deadline = ContinuousClock.now + .seconds(10)
+    let deadline = ContinuousClock.now + .seconds(30)
     while ContinuousClock.now < deadline {
         if try await condition() { return }
         try await Task.sleep(for: .milliseconds(10))
     }
-    Issue.record("It did not become true within ten seconds.", sourceLocation: sourceLocation)
+    Issue.record("It did not become true within half a minute.", sourceLocation: sourceLocation)
 }

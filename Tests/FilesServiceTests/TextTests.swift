@@ -249,7 +249,7 @@ struct ConfinedProgramTests {
         let started = Self.text(output).split(separator: "\n").compactMap { pid_t($0) }
         #expect(started.count == 2)
         for process in started {
-            try await TrionexTesting.eventually("\(process) is gone", within: .seconds(20)) {
+            try await TrionexTesting.eventually("\(process) is gone") {
                 let state = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
                 return state?.contains(" Z ") ?? true
             }

@@ -123,7 +123,7 @@ struct FaultClientTests {
                 try await town.expectWell("beside 10,000 slow connections")
                 longest = max(longest, ContinuousClock.now - start)
             }
-            #expect(longest < .seconds(2), "\(longest)")
+            #expect(longest < .seconds(10), "\(longest)")
             let ended = try await crowd.ended()
             #expect(ended == count, "a head that takes for ever is not waited for")
             try await town.expectWell("after 10,000 slow connections")

@@ -167,7 +167,7 @@ struct FaultStormTests {
                 let start = ContinuousClock.now
                 let answer = try await town.ask(.late, "?ms=1")
                 #expect(answer.status == 200, "\(answer.head)\(answer.text)")
-                #expect(ContinuousClock.now - start < .seconds(3))
+                #expect(ContinuousClock.now - start < .seconds(10))
             }
         }
         await alive.kill()

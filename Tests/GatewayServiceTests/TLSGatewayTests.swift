@@ -222,7 +222,7 @@ struct TLSGatewayTests {
                 print(head(busy).split(b"\\r\\n")[0].decode())
                 open(folder + "/ready", "w").close()
                 start = time.time()
-                print(idle.recv(1), time.time() - start < 3)
+                print(idle.recv(1), time.time() - start < 12)
                 busy.sendall(b"other")
                 got = b""
                 while True:
@@ -237,7 +237,7 @@ struct TLSGatewayTests {
             #expect(text == "HTTP/1.1 200 OK\nb'' True\nTrue\n", "\(text)")
             let start = ContinuousClock.now
             await place.town.ended()
-            #expect(ContinuousClock.now - start < .seconds(4))
+            #expect(ContinuousClock.now - start < .seconds(12))
         }
     }
 }

@@ -106,7 +106,7 @@ final class Town: Sendable {
 }
 
 func eventually(_ what: Comment, _ condition: () async throws -> Bool) async throws {
-    for _ in 0..<1000 {
+    for _ in 0..<3000 {
         if try await condition() { return }
         try await Task.sleep(for: .milliseconds(10))
     }

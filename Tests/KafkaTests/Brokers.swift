@@ -36,7 +36,7 @@ func freshTopic() -> String { "test.\(UUID().uuidString.lowercased())" }
 
 extension KafkaConsumer {
     /// Reads until there are so many; fewer when nothing comes for `limit`.
-    func collect(_ count: Int, within limit: Duration = .seconds(20)) async -> [KafkaMessage] {
+    func collect(_ count: Int, within limit: Duration = .seconds(60)) async -> [KafkaMessage] {
         await withTaskGroup(of: [KafkaMessage].self) { group in
             group.addTask {
                 var messages: [KafkaMessage] = []
@@ -60,7 +60,7 @@ extension KafkaConsumer {
     }
 }
 
-func eventually(within limit: Duration = .seconds(20), _ condition: () async throws -> Bool) async rethrows -> Bool {
+func eventually(within limit: Duration = .seconds(60), _ condition: () async throws -> Bool) async rethrows -> Bool {
     let deadline = ContinuousClock.now + limit
     while ContinuousClock.now < deadline {
         if try await condition() { return true }

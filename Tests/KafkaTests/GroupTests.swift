@@ -68,7 +68,7 @@ struct GroupTests {
         let held = await first.collect(40)
         #expect(held.allSatisfy { first.owns($0) })
         let second = try KafkaConsumer(configuration, group: topic, topics: [topic], logger: quiet)
-        #expect(await eventually(within: .seconds(40)) { first.assigned.count == 2 && second.assigned.count == 2 })
+        #expect(await eventually { first.assigned.count == 2 && second.assigned.count == 2 })
         #expect(Set(first.assigned).isDisjoint(with: second.assigned))
         #expect(held.allSatisfy { !first.owns($0) }, "all partitions were assigned anew")
 
@@ -82,7 +82,7 @@ struct GroupTests {
         #expect(try await reader.lag(of: topic, topics: [topic]).allSatisfy { $0.committed == nil })
 
         await first.close()
-        #expect(await eventually(within: .seconds(40)) { second.assigned.count == 4 })
+        #expect(await eventually { second.assigned.count == 4 })
         await second.close()
     }
 

@@ -171,7 +171,7 @@ extension Bench {
 
 /// Asks again and again until it is so; an issue after `limit`.
 func expectEventually(
-    within limit: Duration = .seconds(30), sourceLocation: SourceLocation = #_sourceLocation, _ condition: () async throws -> Bool
+    within limit: Duration = .seconds(60), sourceLocation: SourceLocation = #_sourceLocation, _ condition: () async throws -> Bool
 ) async throws {
     let deadline = ContinuousClock.now + limit
     while ContinuousClock.now < deadline {

@@ -167,8 +167,8 @@ struct ConsumingManyTests {
             if envelope.tenant == quietOne { before.withLock { $0 = $0 ?? handled } }
         })
         try await during([try bench.consumer("flooded", [handler]).run]) {
-            try await expectEventually(within: .seconds(60)) { try await bench.effects(of: quietOne).count == 1 }
-            try await expectEventually(within: .seconds(60)) { try await bench.effects(of: loud).count == count }
+            try await expectEventually { try await bench.effects(of: quietOne).count == 1 }
+            try await expectEventually { try await bench.effects(of: loud).count == count }
         }
         // All of the flood lies before it; what is handled before it is what was under way until it had been read.
         let first = try #require(before.withLock { $0 })

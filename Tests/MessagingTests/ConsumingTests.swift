@@ -186,7 +186,7 @@ struct ConsumingTests {
             try await during([relay.run, consumer.run]) {
                 guard round == rounds else { return try await Task.sleep(for: .milliseconds(round * Int.random(in: 5...700))) }
                 // The brokers first wait for those members that were stopped too early to say goodbye.
-                try await expectEventually(within: .seconds(60)) { try await bench.effects(of: tenant).count >= 600 }
+                try await expectEventually { try await bench.effects(of: tenant).count >= 600 }
             }
         }
         let effects = try await bench.effects(of: tenant)
@@ -216,7 +216,7 @@ struct ConsumingTests {
             try await broker.control("down 1")
             stopping = .now
         }
-        #expect(ContinuousClock.now - stopping < .seconds(10))
+        #expect(ContinuousClock.now - stopping < .seconds(20))
         await broker.stop()
     }
 

@@ -54,7 +54,7 @@ struct RelaySharingTests {
                 try await expectEventually { a.shards.count == 8 && b.shards.count == 8 }
                 #expect(a.shards.isDisjoint(with: b.shards))
             }
-            try await expectEventually(within: .seconds(1)) { a.shards.count == 16 }
+            try await expectEventually(within: .seconds(3)) { a.shards.count == 16 }
         }
     }
 
@@ -111,7 +111,7 @@ struct RelaySharingTests {
                     }
                 }
                 #expect(try await stage.waiting() == 32)
-                try await expectEventually(within: .seconds(10)) {
+                try await expectEventually(within: .seconds(25)) {
                     _ = try await stage.database.platform(PlatformWork("tests")) { tx in
                         try tx.execute("SELECT pg_notify('outbox_alpha', \("news \(UUID())"))")
                     }

@@ -68,7 +68,7 @@ struct PostOffice: Sendable {
     func fate(
         of id: LetterID, _ tenant: TenantID = .platform, sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> LetterRow? {
-        try await host.eventually("the letter's fate is known", within: .seconds(90), sourceLocation: sourceLocation) {
+        try await host.eventually("the letter's fate is known", sourceLocation: sourceLocation) {
             try await row(of: id, tenant)?.status != .queued
         }
         return try await row(of: id, tenant)
@@ -76,7 +76,7 @@ struct PostOffice: Sendable {
 
     /// The mails to an address, once there are as many; a failed expectation when they do not come.
     func mails(to address: String, count: Int = 1, sourceLocation: SourceLocation = #_sourceLocation) async throws -> [MailMessage] {
-        try await host.eventually("\(count) mail(s) arrive", within: .seconds(90), sourceLocation: sourceLocation) {
+        try await host.eventually("\(count) mail(s) arrive", sourceLocation: sourceLocation) {
             sink.messages(to: address).count >= count
         }
         return sink.messages(to: address)

@@ -95,7 +95,7 @@ struct SendingTests {
         let post = try await PostOffice.open()
         let address = PostOffice.address(at: "refused.test")
         _ = try await post.host.client(tenant.owner).post("/api/v1/notifications", request([:], to: address))
-        try await post.host.eventually("it has failed", within: .seconds(90)) {
+        try await post.host.eventually("it has failed") {
             try await post.deliveries(tenant).first?["status"] == "failed"
         }
         let delivery = try #require(await post.deliveries(tenant, "?status=failed").first)
@@ -111,7 +111,7 @@ struct SendingTests {
     func busyMailbox() async throws {
         let post = try await PostOffice.open()
         _ = try await post.host.client(tenant.owner).post("/api/v1/notifications", request([:], to: PostOffice.address(at: "busy.test")))
-        try await post.host.eventually("it was tried twice", within: .seconds(90)) {
+        try await post.host.eventually("it was tried twice") {
             (try await post.deliveries(tenant).first?["attempts"].int ?? 0) >= 2
         }
         let delivery = try #require(await post.deliveries(tenant).first)
@@ -132,12 +132,12 @@ struct SendingTests {
         for address in addresses.dropFirst() {
             #expect(try await client.post("/api/v1/notifications", request([:], to: address)).status == 202)
         }
-        try await post.host.eventually("all have been tried in vain", within: .seconds(90)) {
+        try await post.host.eventually("all have been tried in vain") {
             try await post.deliveries(tenant, "?status=queued").count { !$0["lastError"].isNull } == 5
         }
         try await post.cable.mend()
         for address in addresses { _ = try await post.mails(to: address) }
-        try await post.host.eventually("all are marked as sent", within: .seconds(90)) {
+        try await post.host.eventually("all are marked as sent") {
             try await post.deliveries(tenant, "?status=sent").count == 6
         }
         for address in addresses { #expect(post.sink.messages(to: address).count == 1) }

@@ -161,9 +161,9 @@ final class Lines: Sendable {
     var all: [String] { lines.withLock { $0 } }
 }
 
-/// Asks until it is true, for at most ten seconds.
+/// Asks until it is true, for at most half a minute.
 func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
-    let deadline = ContinuousClock.now + .seconds(10)
+    let deadline = ContinuousClock.now + .seconds(30)
     while ContinuousClock.now < deadline {
         if try await condition() { return true }
         try await Task.sleep(for: .milliseconds(10))

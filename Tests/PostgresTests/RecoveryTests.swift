@@ -97,7 +97,7 @@ struct RecoveryTests {
         await #expect(throws: DependencyFailure.self) { try await database.execute("SELECT 1", as: .fresh()) }
         let start = ContinuousClock.now
         let failure = await #expect(throws: DependencyFailure.self) { try await database.execute("SELECT 1", as: .fresh()) }
-        #expect(ContinuousClock.now - start < .milliseconds(500))
+        #expect(ContinuousClock.now - start < .seconds(4))
         #expect(failure?.reason.contains("notes:notes") == false)
         await database.shutdown()
     }

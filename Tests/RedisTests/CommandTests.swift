@@ -124,16 +124,16 @@ struct CommandTests {
     func cancellation() async throws {
         let server = try PrivateRedis()
         var configuration = server.configuration
-        configuration.timeout = .seconds(5)
+        configuration.timeout = .seconds(10)
         try await withRedis(configuration) { redis in
             try await redis.ping()
-            let slow = Task { try await redis.command(["DEBUG", "SLEEP", "1"]) }
+            let slow = Task { try await redis.command(["DEBUG", "SLEEP", "3"]) }
             try await Task.sleep(for: .milliseconds(100))
             let waiting = Task { try await redis.get("key") }
             let start = ContinuousClock.now
             waiting.cancel()
             await #expect(throws: CancellationError.self) { try await waiting.value }
-            #expect(ContinuousClock.now - start < .milliseconds(500))
+            #expect(ContinuousClock.now - start < .seconds(2))
             _ = try await slow.value
             try await redis.ping()
         }

@@ -84,12 +84,12 @@ struct FaultTests {
         configuration.timeout = .milliseconds(200)
         try await withRedis(configuration) { redis in
             try await redis.ping()
-            _ = try await redis.command(["CLIENT", "PAUSE", "1500", "ALL"])
+            _ = try await redis.command(["CLIENT", "PAUSE", "10000", "ALL"])
             let start = ContinuousClock.now
             await withTaskGroup(of: Void.self) { group in
                 for _ in 0..<100 { group.addTask { await #expect(throws: RedisFailure.self) { try await redis.get("a") } } }
             }
-            #expect(ContinuousClock.now - start < .seconds(1))
+            #expect(ContinuousClock.now - start < .seconds(5))
             #expect(await eventually { (try? await redis.ping()) != nil })
         }
     }

@@ -81,7 +81,7 @@ final class PrivateRedis {
 
 /// Asks until the answer is yes; false after ten seconds.
 func eventually(_ condition: () async throws -> Bool) async rethrows -> Bool {
-    for _ in 0..<1000 {
+    for _ in 0..<3000 {
         if try await condition() { return true }
         try? await Task.sleep(for: .milliseconds(10))
     }

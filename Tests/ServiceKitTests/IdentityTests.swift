@@ -114,7 +114,7 @@ struct TokenVerifierTests {
         let redis = Redis(configuration, logger: quiet)
         try await Revocations(redis: redis, logger: quiet).revoke(
             [.session(ended.session)], at: Date(), tokensExpire: Date().addingTimeInterval(900))
-        try await TrionexTesting.eventually("the session is dead", within: .seconds(5)) {
+        try await TrionexTesting.eventually("the session is dead") {
             try await first.get("/api/v1/workshop/filter").problem == "revoked-session"
         }
         #expect(try await second.get("/api/v1/workshop/filter").status == 200)

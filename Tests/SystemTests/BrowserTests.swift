@@ -32,7 +32,7 @@ extension SystemTests {
         }
         await gateway.stop()
 
-        try await TrionexTesting.eventually("both beacons are counted, each once", within: .seconds(60)) {
+        try await TrionexTesting.eventually("both beacons are counted, each once") {
             let totals = try await shop.client.get("/api/v1/analytics/overview")["totals"]
             return totals["events"] == 2 && totals["pageViews"] == 2 && totals["sessions"] == 1
         }
@@ -53,7 +53,7 @@ extension SystemTests {
             let headers = ["content-type": "text/plain;charset=UTF-8", "origin": origin, "user-agent": Self.agent]
             var answer: TestResponse?
             // The gateway has to have heard that anybody may; ids make asking again harmless.
-            try await TrionexTesting.eventually("the beacon is taken", within: .seconds(30)) {
+            try await TrionexTesting.eventually("the beacon is taken") {
                 answer = try await page.send(.POST, "/api/v1/analytics/beacon", bytes: try JSON.encode(body), headers: headers)
                 return answer?.status == 202
             }

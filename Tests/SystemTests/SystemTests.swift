@@ -78,10 +78,10 @@ struct SystemTests {
     }
 
     private func everythingCounted(_ count: Int, _ me: GatewayClient) async throws {
-        try await TrionexTesting.eventually("search finds all \(count)", within: .seconds(30)) {
+        try await TrionexTesting.eventually("search finds all \(count)") {
             try await me.get("/api/v1/search?q=compilation&limit=100")["total"].int == count
         }
-        try await TrionexTesting.eventually("analytics counts all \(count)", within: .seconds(30)) {
+        try await TrionexTesting.eventually("analytics counts all \(count)") {
             try await me.get("/api/v1/analytics/overview")["totals"]["publications"].int ?? 0 >= count
         }
         // Time for a doubled event to show itself.
@@ -98,7 +98,7 @@ struct SystemTests {
         let before = process.pid
         process.send(.terminate)
         #expect(try await process.exited() == .code(0), "\(name) exits in order")
-        try await TrionexTesting.eventually("\(name) runs again", within: .seconds(20)) {
+        try await TrionexTesting.eventually("\(name) runs again") {
             guard let now = platform.stack.process(of: name), now.pid != before, now.isRunning else { return false }
             return (try? await GatewayClient(base: platform.stack.settings.url(of: name)).get("/ready").status) == 200
         }

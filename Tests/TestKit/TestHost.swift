@@ -21,19 +21,22 @@ package final class TestHost: Sendable {
 
     private static let started = Mutex<[String: Task<TestHost, any Error>]>([:])
 
-    /// The service with its usual settings, shared by the tests of a process; with settings of its own, a fresh one.
-    package static func start<P: Program>(_ program: P.Type, environment: [String: String] = [:]) async throws -> TestHost {
-        guard environment.isEmpty else { return try await make(program, environment: environment) }
+    /// The service with its usual settings, shared by the tests of a process; with settings of its own, a fresh one. A fresh one beside another
+    /// that takes the events already need not be `following`.
+    package static func start<P: Program>(_ program: P.Type, environment: [String: String] = [:], following: Bool = true) async throws
+        -> TestHost
+    {
+        guard environment.isEmpty else { return try await make(program, environment: environment, following: following) }
         let task = started.withLock { started in
             if let known = started[P.name.rawValue] { return known }
-            let task = Task { try await make(program, environment: [:]) }
+            let task = Task { try await make(program, environment: [:], following: true) }
             started[P.name.rawValue] = task
             return task
         }
         return try await task.value
     }
 
-    private static func make<P: Program>(_ program: P.Type, environment: [String: String]) async throws -> TestHost {
+    private static func make<P: Program>(_ program: P.Type, environment: [String: String], following: Bool) async throws -> TestHost {
         let servers = try await TestServers.shared.value
         var settings = servers.environment(for: P.name.rawValue)
         settings["TRIONEX_JWKS"] = try await TestKeys.file()
@@ -43,7 +46,7 @@ package final class TestHost: Sendable {
         let logger = Logger(label: P.name.rawValue) { _ in
             JSONLog(service: P.name.rawValue, level: .info) { log.append($0) }
         }
-        let host = try ProgramHost(program, environment: settings, logger: logger)
+        let host = try ProgramHost(program, environment: settings, following: following, logger: logger)
         let group = host.serviceGroup(signals: [])
         let task = Task {
             defer { host.ended() }

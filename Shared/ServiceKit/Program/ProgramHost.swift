@@ -56,9 +56,11 @@ package final class ProgramHost: Sendable {
         }
     }
 
+    /// - Parameter following: Whether it takes events. Of several hosts on one database one that does is enough, and each that comes or goes
+    ///   stops the group for seconds while its partitions are divided anew.
     package init<P: Program>(
-        _ program: P.Type, environment: [String: String], now: @escaping @Sendable () -> Date = { Date() }, logger: Logger? = nil,
-        metrics: Prometheus = Telemetry.metrics
+        _ program: P.Type, environment: [String: String], following: Bool = true, now: @escaping @Sendable () -> Date = { Date() },
+        logger: Logger? = nil, metrics: Prometheus = Telemetry.metrics
     ) throws {
         var reader = SettingsReader(environment: environment)
         let read = Settings(program, &reader)
@@ -101,7 +103,7 @@ package final class ProgramHost: Sendable {
             checks.append(ReadinessCheck("kafka", required: false) { try await producer.ping() })
             services.append(OutboxRelay(database: database, producer: producer, service: P.name, logger: log))
             services.append(IdempotencyPruning(database: database, now: now, logger: log))
-            for consumer in assembly.consumers {
+            for consumer in following ? assembly.consumers : [] {
                 services.append(
                     EventConsumer(
                         name: consumer.name, service: P.name, handlers: consumer.handlers, database: database, kafka: common.kafka,

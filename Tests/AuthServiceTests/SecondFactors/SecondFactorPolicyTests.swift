@@ -128,13 +128,7 @@ import UsersService
     func invited() async throws {
         let desk = try await FactorDesk.open(), stack = desk.stack, newcomer = Newcomer()
         try await desk.demandSecondFactor()
-        // Users asks auth for the id: in this process it is told where auth is.
-        let users = try await TestHost.start(
-            Users.self,
-            environment: [
-                "TRIONEX_JWKS": stack.keyDirectory + "/jwks.json", "TRIONEX_AUTH_URL": stack.auth.url,
-                "TRIONEX_SERVICE_SECRET": AuthStack.secret, "TRIONEX_NOTIFICATIONS_URL": "http://127.0.0.1:1",
-            ])
+        let users = try await AuthStack.invitingUsers.value
         let invitation = try await users.client(token: desk.person.access).post(
             "/api/v1/organizations/\(desk.person.tenant)/invitations", ["email": .string(newcomer.email), "role": "editor"])
         #expect(invitation.status == 201, "\(invitation.text)")
@@ -153,7 +147,6 @@ import UsersService
         #expect(answer["organization"]["id"].string == desk.person.tenant.description)
         let announced = try await stack.auth.outbox(desk.person.tenant).filter { $0.type == UserRegistered.type }
         #expect(announced.filter { $0.payload["email"].string == newcomer.email }.count == 1)
-        try await users.stop()
     }
 
     @Test("with users away a sign-in answers 503 and spends neither token nor code")

@@ -43,7 +43,7 @@ struct IsolationTests {
             declared.formUnion(own.map(\.label).filter { $0.contains(" /api/") })
         }
         var document = JSONValue.null
-        try await TrionexTesting.eventually("the gateway's document has all \(declared.count) operations", within: .seconds(60)) {
+        try await TrionexTesting.eventually("the gateway's document has all \(declared.count) operations") {
             document = try await TestClient(base: platform.addresses.gateway, token: nil).get("/api/v1/openapi.json").json
             return declared.isSubset(of: Set(SweptOperation.all(in: document).map(\.label)))
         }

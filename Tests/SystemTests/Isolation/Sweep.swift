@@ -185,12 +185,12 @@ struct Sweep {
 enum Fingerprint {
     static func take(_ world: IsolationTests.World) async throws -> [String: String] {
         // What ada's own doing still causes has to come to rest.
-        try await TrionexTesting.eventually("nothing waits to be announced", within: .seconds(60)) {
+        try await TrionexTesting.eventually("nothing waits to be announced") {
             try await tables(world, "outbox\\_waiting", "true").values.allSatisfy { $0.hasPrefix("0 ") }
         }
         // Consumers of other services still take in what she did: until nothing of hers has changed for a while.
         var (last, quiet) = ([String: String](), 0)
-        try await TrionexTesting.eventually("nothing of ada's changes by itself", within: .seconds(90)) {
+        try await TrionexTesting.eventually("nothing of ada's changes by itself") {
             let now = try await tables(world, "%", "tenant_id = '\(world.ada.id)'")
             let unsigned = try await tables(world, "audit_heads", "sequence > signed_sequence AND tenant_id = '\(world.ada.id)'")
             quiet = now == last && unsigned.values.allSatisfy { $0.hasPrefix("0 ") } ? quiet + 1 : 0
