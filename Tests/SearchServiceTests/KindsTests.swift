@@ -55,6 +55,8 @@ struct KindsTests {
             UserCreated(userID: personID, email: "q@quetzal.example", firstName: "Quetzaly", lastName: "Moreno", role: "user"),
             for: library.tenant.id)
         try await library.host.eventually("all are found") { try await library.search("quetz")["total"] == 3 }
+        // What two transactions learn at once one of them leaves to the worker.
+        try await library.host.eventually("their words are known") { try await library.suggestions("quet").count == 3 }
         for (permissions, types) in [
             (["search:read", "content:read"], ["article"]), (["search:read", "files:read"], ["file"]),
             (["search:read", "users:read", "content:read"], ["article", "person"]), (["search:read"], []),
