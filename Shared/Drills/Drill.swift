@@ -42,6 +42,10 @@ package enum Drill: String, CaseIterable, Sendable {
         }
     }
 
+    /// Of the topic, unless told otherwise: enough that the local broker, which drops what is beyond 5 MiB or 100,000 entries of a partition,
+    /// drops nothing unread. Most waits in it while the consumer is killed again and again.
+    package var partitions: Int { self == .killConsumer ? 128 : DrillSettings().partitions }
+
     var brokers: Int { 3 }
     /// One event of a key in so many is poisonous; 0 for none.
     var poisonEvery: Int {

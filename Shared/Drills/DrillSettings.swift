@@ -12,7 +12,6 @@ package struct DrillSettings: Sendable {
     package var hold: Duration = .seconds(30)
     package var tenants = 20
     package var keysPerTenant = 50
-    /// Enough that the local broker, which drops what is beyond 5 MiB or 100,000 entries of a partition, drops nothing unread.
     package var partitions = 32
     package var paddingBytes = 100
     /// A consumer that is silent for so long is dead to its group. A real cluster allows no less than 6 s unless told to.

@@ -25,8 +25,10 @@ package struct KafkaReader: Sendable {
         package let place: TopicPartition
         /// Nil when the group has never committed there.
         package let committed: Int64?
+        /// The oldest record that there still is.
+        package let start: Int64
         package let end: Int64
-        package var records: Int64 { end - (committed ?? 0) }
+        package var records: Int64 { max(0, end - max(committed ?? start, start)) }
     }
 
     /// The partitions of a topic; empty when there is none of that name.
@@ -44,7 +46,8 @@ package struct KafkaReader: Sendable {
             }
             return try places.map { place in
                 let offset = committed[place].flatMap { $0 >= 0 ? $0 : nil }
-                return Lag(place: place, committed: offset, end: try Self.ends(of: place, client).high)
+                let ends = try Self.ends(of: place, client)
+                return Lag(place: place, committed: offset, start: ends.low, end: ends.high)
             }
         }
     }

@@ -146,6 +146,11 @@ struct CommandTests {
         let watched = try #require(topics.first { $0["topic"].string == topic })
         #expect(watched["partitions"] == 4 && watched["records"] == 7)
         #expect(topics.contains { $0["topic"].string == group + ".dlq" })
+        // Also where the group has never committed anything.
+        let fresh = try (0..<40).map { try record(Noted<Watched>(subject: "fresh \($0)", number: 10 + $0), for: tenant) }
+        for one in fresh { #expect(await bench.producer.send([one]).count == 1) }
+        let lags = try await run("lag", group, "--json", brokers: brokers).json()
+        #expect(lags.count == 4 && lags.reduce(0) { $0 + ($1["behind"].int ?? 0) } == 41, "\(lags)")
     }
 
     @Test("a group that is not there is a mistake, one without letters is not")

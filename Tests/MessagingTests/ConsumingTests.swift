@@ -2,7 +2,7 @@ import Contracts
 import DevStack
 import Foundation
 import Kafka
-import Messaging
+@testable import Messaging
 import Postgres
 import ServiceKit
 import Synchronization
@@ -236,6 +236,28 @@ struct ConsumingTests {
         try await during([try bench.consumer("anew", [Note<Anew>()]).run]) {
             try await expectEventually { try await bench.effects(of: tenant).count == 10 }
         }
+    }
+
+    @Test("What a consumer handled is forgotten piece by piece, of all organizations or of one, and nothing of another's")
+    func forgetting() async throws {
+        let bench = try await Bench.shared.value
+        let tenants = (0..<3).map { _ in TenantID.make() }
+        let (group, other) = ("trionex.beta.forgets-\(UUID())", "trionex.beta.keeps-\(UUID())")
+        for tenant in tenants {
+            for consumer in [group, other] {
+                _ = try await bench.beta.transaction(as: .service(Bench.betaName, for: tenant)) { tx in
+                    try InboxStore(tx: tx).claim((0..<7).map { _ in .make() }, by: consumer)
+                }
+            }
+        }
+        func known(_ consumer: String) async throws -> Int {
+            let query = Query<Int>("SELECT count(*) AS count FROM inbox WHERE consumer = \(consumer)", column: "count")
+            return try await bench.beta.platform(PlatformWork("tests")) { try $0.first(query) } ?? 0
+        }
+        #expect(try await StartingOver.forget(consumer: group, of: tenants[1], in: bench.beta, looking: 3) == 7)
+        #expect(try await known(group) == 14)
+        #expect(try await StartingOver.forget(consumer: group, in: bench.beta, looking: 4) == 14)
+        #expect(try await (known(group), known(other)) == (0, 21))
     }
 }
 

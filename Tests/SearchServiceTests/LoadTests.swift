@@ -76,7 +76,7 @@ struct LoadTests {
 
     /// As many organizations at once as there are cores to derive their words.
     private static func fill(_ tenants: [TestTenant], _ count: Int, _ lexicon: [String], _ database: Database) async throws {
-        try await withThrowingTaskGroup { group in
+        try await withThrowingTaskGroup(of: Void.self) { group in
             for (number, tenant) in tenants.enumerated() {
                 if number >= ProcessInfo.processInfo.activeProcessorCount { try await group.next() }
                 if number % 10 == 0 { print("Indexed: \(number) of \(tenants.count) organizations") }

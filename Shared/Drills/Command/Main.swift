@@ -27,7 +27,7 @@ struct ListDrills: ParsableCommand {
 struct RunDrill: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "run", abstract: "Play drills, one after the other.")
 
-    @Argument(help: "Drills by name; all but `everything` when none is named.")
+    @Argument(help: "Drills by name; when none is named, all but `everything` and, with --brokers, but those that break brokers.")
     var drills: [Drill] = []
 
     @Option(help: "Events a second.")
@@ -51,8 +51,8 @@ struct RunDrill: AsyncParsableCommand {
     @Option(help: "Keys of each organization.")
     var keys = DrillSettings().keysPerTenant
 
-    @Option(help: "Partitions of the topic.")
-    var partitions = DrillSettings().partitions
+    @Option(help: "Partitions of the topic; else as many as the drill needs.")
+    var partitions: Int?
 
     @Option(help: "Seconds of silence after which a consumer is dead to its group.")
     var sessionTimeout = 3.0
@@ -85,7 +85,7 @@ struct RunDrill: AsyncParsableCommand {
         guard (1...10_000).contains(tenants), (1...10_000).contains(keys) else {
             throw ValidationError("--tenants, --keys: from 1 to 10000")
         }
-        guard (1...300).contains(partitions) else { throw ValidationError("--partitions: from 1 to 300") }
+        guard (1...300).contains(partitions ?? 1) else { throw ValidationError("--partitions: from 1 to 300") }
         guard (0.5...60).contains(sessionTimeout), (0.5...60).contains(lease) else {
             throw ValidationError("--session-timeout, --lease: 0.5 to 60")
         }
@@ -100,7 +100,6 @@ struct RunDrill: AsyncParsableCommand {
         settings.hold = .seconds(hold)
         settings.tenants = tenants
         settings.keysPerTenant = keys
-        settings.partitions = partitions
         settings.sessionTimeout = .seconds(sessionTimeout)
         settings.lease = .seconds(lease)
         settings.bootstrap = brokers
@@ -109,13 +108,27 @@ struct RunDrill: AsyncParsableCommand {
         if let logs { try FileManager.default.createDirectory(atPath: logs, withIntermediateDirectories: true) }
         var reports: [DrillReport] = []
         let isQuiet = quiet
-        for drill in drills.isEmpty ? Drill.allCases.filter({ $0 != .everything }) : drills {
-            let report = try await Exercise(drill, settings) { line in if !isQuiet { say(line) } }.run()
-            say(report.table)
-            reports.append(report)
-            try write(reports)
+        var hasFailed = false
+        for drill in chosen {
+            settings.partitions = partitions ?? drill.partitions
+            do {
+                let report = try await Exercise(drill, settings) { line in if !isQuiet { say(line) } }.run()
+                say(report.table)
+                reports.append(report)
+                try write(reports)
+            } catch let failure where !(failure is CancellationError) {
+                // One that cannot be played to its end is no reason to leave out the others.
+                say("\(drill.rawValue) FAILED: \(failure)")
+                hasFailed = true
+            }
         }
-        guard reports.allSatisfy(\.balances) else { throw ExitCode.failure }
+        guard !hasFailed, reports.allSatisfy(\.balances) else { throw ExitCode.failure }
+    }
+
+    /// Those that are named; else all that can be played on these brokers.
+    private var chosen: [Drill] {
+        guard drills.isEmpty else { return drills }
+        return Drill.allCases.filter { $0 != .everything && (brokers == nil || !$0.needsLocalBroker) }
     }
 
     private func write(_ reports: [DrillReport]) throws {

@@ -4,7 +4,7 @@ import Foundation
 /// Faults of processes: the programs of the load and the database.
 struct ProcessFaults: Sendable {
     /// A recovery that takes longer fails the drill.
-    static let recoveryLimit: Duration = .seconds(60)
+    static let recoveryLimit: Duration = .seconds(180)
 
     let stage: Stage
     let watch: Watch

@@ -80,13 +80,27 @@ struct StartOver: AsyncParsableCommand {
         let group = EventConsumer.group(service: ServiceName(rawValue: database.service), consumer: consumer)
         let reader = try brokers.reader
         let names = try await reader.topics(prefix: "trionex.").map(\.topic).filter { !$0.hasSuffix(".dlq") }
-        let topics = Set(try await reader.lag(of: group, topics: names).filter { $0.committed != nil }.map(\.place.topic)).sorted()
+        let topics = Set(try await Groups.lag(of: group, topics: names, reader).map(\.place.topic)).sorted()
         guard !topics.isEmpty else { throw Trouble.notThere("\(group) has never committed: there is no such group, or it is new") }
         // The group first: it refuses while a replica still runs, and an inbox emptied under a running consumer would double effects.
         try await reader.rewind(group, topics: topics)
-        let forgotten = try await database.withDatabase { try await StartingOver.forget(consumer: group, in: $0) }
+        let isSeen = isatty(STDERR_FILENO) == 1
+        let forgotten: Int
+        do {
+            forgotten = try await database.withDatabase { database in
+                try await StartingOver.forget(consumer: group, in: database) { count in
+                    if isSeen { warn("\r\(count) handled events forgotten", end: "") }
+                }
+            }
+        } catch {
+            warn("trionex-events: not all handled events are forgotten: run this again before the service starts")
+            throw error
+        }
+        if isSeen { warn("") }
         try output.print(
             Line(group: group, forgotten: forgotten, topics: topics),
             "\(group) begins anew: \(forgotten) handled events forgotten, \(topics.count) topics rewound")
     }
+
+    private func warn(_ text: String, end: String = "\n") { FileHandle.standardError.write(Data((text + end).utf8)) }
 }

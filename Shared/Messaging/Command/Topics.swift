@@ -6,6 +6,14 @@ import Messaging
 
 /// Consumer groups as the brokers list them, or as the platform knows its own.
 enum Groups {
+    /// How far a group is behind in the topics that it follows: those of which it has committed in any partition. A partition whose very first
+    /// record it cannot handle has no commit and counts all the same.
+    static func lag(of group: String, topics: [String], _ reader: KafkaReader) async throws -> [KafkaReader.Lag] {
+        let lags = try await reader.lag(of: group, topics: topics)
+        let followed = Set(lags.filter { $0.committed != nil }.map(\.place.topic))
+        return lags.filter { followed.contains($0.place.topic) }
+    }
+
     static func all(_ reader: KafkaReader) async throws -> [String] {
         let listed = try await reader.groups() ?? []
         return Set(listed.filter { $0.hasPrefix("trionex.") } + KnownGroups.all).sorted()
@@ -38,7 +46,7 @@ struct Topics: AsyncParsableCommand {
         var behind: [String: [Behind]] = [:]
         let names = topics.map(\.topic).filter { !$0.hasSuffix(".dlq") }
         for group in try await Groups.all(reader) {
-            let lags = try await reader.lag(of: group, topics: names).filter { $0.committed != nil }
+            let lags = try await Groups.lag(of: group, topics: names, reader)
             for (topic, ofTopic) in Dictionary(grouping: lags, by: \.place.topic) {
                 behind[topic, default: []].append(Behind(group: group, behind: ofTopic.reduce(0) { $0 + $1.records }))
             }
@@ -84,7 +92,9 @@ struct Lag: AsyncParsableCommand {
         let topics = topic.map { [$0] } ?? all
         var late: [String] = []
         for group in groups.isEmpty ? try await Groups.all(reader) : groups {
-            let lags = try await reader.lag(of: group, topics: topics).filter { $0.committed != nil || topic != nil }
+            // Of the one topic that is asked for also a group shows that has never committed.
+            let lags =
+                topic == nil ? try await Groups.lag(of: group, topics: topics, reader) : try await reader.lag(of: group, topics: topics)
             if lags.isEmpty, !groups.isEmpty {
                 throw Trouble.notThere("\(group) has never committed: there is no such group, or it is new")
             }

@@ -1,4 +1,5 @@
 import Contracts
+import Foundation
 import Postgres
 
 /// What a consumer has handled already.
@@ -32,8 +33,42 @@ struct InboxPruning {
             """)
     }
 
-    /// Forgets all that a consumer has handled, so that a replay takes effect; returns how many events.
-    func forget(_ consumer: String) throws -> Int {
-        try tx.execute("DELETE FROM inbox WHERE consumer = \(consumer)")
+    /// Forgets what a consumer has handled among the next rows in the order of the key, which no other index has; and says where to go on.
+    func forget(_ consumer: String, of tenant: TenantID?, from place: InboxPlace, looking rows: Int) throws -> (
+        forgotten: Int, next: InboxPlace?
+    ) {
+        let only: SQL = tenant.map { "AND tenant_id = \($0) AND consumer = \(consumer)" } ?? .empty
+        let next = try tx.first(
+            Query(
+                """
+                SELECT tenant_id, consumer, event_id FROM inbox \
+                WHERE (tenant_id, consumer, event_id) >= (\(place.tenant), \(place.consumer), \(place.event)) \(fragment: only) \
+                ORDER BY tenant_id, consumer, event_id OFFSET \(rows) LIMIT 1
+                """
+            ) { row in InboxPlace(tenant: try row("tenant_id"), consumer: try row("consumer"), event: try row("event_id")) })
+        let before: SQL =
+            next.map { "AND (tenant_id, consumer, event_id) < (\($0.tenant), \($0.consumer), \($0.event))" } ?? .empty
+        let forgotten = try tx.execute(
+            """
+            DELETE FROM inbox WHERE consumer = \(consumer) \
+            AND (tenant_id, consumer, event_id) >= (\(place.tenant), \(place.consumer), \(place.event)) \(fragment: before) \
+            \(fragment: only)
+            """)
+        return (forgotten, next)
     }
+}
+
+/// A place in the order of the inbox's key.
+struct InboxPlace: Sendable {
+    let tenant: TenantID
+    let consumer: String
+    let event: UUID
+
+    /// Before every other.
+    static let beginning = InboxPlace(tenant: TenantID(.zero), consumer: "", event: .zero)
+}
+
+extension UUID {
+    /// The nil UUID of RFC 9562, before every other.
+    static let zero = UUID(uuid: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 }
