@@ -2,12 +2,13 @@ import Contracts
 import DevStack
 import Foundation
 import Kafka
-@testable import Messaging
 import Postgres
 import ServiceKit
 import Synchronization
 import Testing
 import Tracing
+
+@testable import Messaging
 
 @Suite("Consuming")
 struct ConsumingTests {
