@@ -29,8 +29,10 @@ struct ReindexRun: Equatable, Sendable {
     /// What was hidden is kept so long: until then an event that is published again brings it back.
     static let keepsHidden = Duration.seconds(30 * 86_400)
 
-    /// Documents derived in one transaction.
+    /// Documents derived in one transaction, at most.
     static let batch = 500
+    /// Bytes of texts derived in one transaction; its last document may go beyond. They take about a second, of ten that a statement has.
+    static let batchBytes = 4_000_000
 
     static func start(_ id: ReindexRunID, from source: Source, total: Int, at now: Date) -> ReindexRun {
         ReindexRun(id: id, source: source, total: total, done: 0, position: nil, startedAt: now, finishedAt: nil)
@@ -59,12 +61,15 @@ struct ReindexRun: Equatable, Sendable {
         finishedAt = now
     }
 
-    /// Counts a batch. One that is not full was the last.
+    /// Counts a batch. An empty one ends the run.
     mutating func advance(over ids: [DocumentID], at now: Date) {
         done += ids.count
         position = ids.last ?? position
-        if ids.count < Self.batch { finishedAt = now }
+        if ids.isEmpty { finishedAt = now }
     }
+
+    /// Goes on behind a document that cannot be derived: it is not counted.
+    mutating func skip(_ id: DocumentID) { position = id }
 }
 
 /// Why a run cannot be ended.

@@ -19,6 +19,10 @@ struct Meaning: Sendable, Equatable {
     let stem: String
     /// Documents with the stem.
     let documents: Int
+    /// Where the word is several stems beside each other, which way to read it, counted from 1; 0 where the stem is the whole word.
+    var reading = 0
+    /// The stem's place among these, counted from 1; 0 where the stem is the whole word.
+    var piece = 0
 }
 
 /// What ranking knows of an organization's documents.
@@ -62,7 +66,8 @@ extension Question {
     /// The words to look for typing errors in, given what all of them mean as they stand: as many as are ranked, the rarest.
     func correctable(knowing meanings: [Meaning]?) -> [Int] {
         guard let meanings else { return correctable }
-        let found = Dictionary(grouping: meanings.filter { $0.kind == .exact }, by: \.word).mapValues { $0.map(\.documents).max() ?? 0 }
+        let found = Dictionary(grouping: meanings, by: \.word)
+            .mapValues { WordSense($0, asItStands: true, isOpen: false).documents }
         let rarest = correctable.sorted { (found[$0] ?? 0, $0) < (found[$1] ?? 0, $1) }
         return rarest.prefix(SearchPlan.maximumScored).sorted()
     }
@@ -85,15 +90,18 @@ struct SearchPlan: Sendable, Equatable {
         let weight: Double
     }
 
-    /// A demand with a phrase in it, checked document by document.
+    /// A demand for stems beside each other, checked document by document: any of these.
     struct Checked: Sendable, Equatable {
         var phrases: [String] = []
         var stems: [String] = []
+        var compounds: [Compound] = []
     }
 
     /// A document has one stem of each group.
     let groups: [[String]]
     let phrases: [Checked]
+    /// Fewer words could find more.
+    let canLoosen: Bool
     let excluded: Checked
     let scored: [Scored]
     /// Stems of words that follow each other in the query.
@@ -102,7 +110,7 @@ struct SearchPlan: Sendable, Equatable {
 
     static func == (left: SearchPlan, right: SearchPlan) -> Bool {
         left.groups == right.groups && left.phrases == right.phrases && left.excluded == right.excluded && left.scored == right.scored
-            && left.mode == right.mode && left.neighbours.elementsEqual(right.neighbours, by: ==)
+            && left.mode == right.mode && left.canLoosen == right.canLoosen && left.neighbours.elementsEqual(right.neighbours, by: ==)
     }
 
     /// Nil when no word of the query means anything to the index.
@@ -121,14 +129,22 @@ struct SearchPlan: Sendable, Equatable {
         let meaningful = positive.filter { !$0.isStop }
         let needed = keepsStopWords || meaningful.isEmpty ? positive : meaningful
         let withPhrases = needed.filter(\.hasPhrase)
-        groups =
-            mode == .all
-            ? needed.flatMap(\.groups)
-            : needed.isEmpty ? [] : [needed.flatMap { $0.exact + $0.loose }] + withPhrases.flatMap(\.groups)
-        phrases = withPhrases.map(\.checked)
+        if mode == .all {
+            groups = needed.flatMap(\.groups)
+            phrases = needed.filter { $0.hasPhrase || !$0.compounds.isEmpty }.map(\.checked)
+        } else {
+            // What was put in quotation marks stays a demand; what the parser splits is one word among the others.
+            groups = needed.isEmpty ? [] : [needed.flatMap(\.keys)] + withPhrases.flatMap(\.groups)
+            let splits = needed.contains { !$0.compounds.isEmpty }
+            phrases =
+                withPhrases.map(\.checked)
+                + (splits ? [Checked(stems: needed.flatMap(\.stems), compounds: needed.flatMap(\.compounds))] : [])
+        }
+        canLoosen = mode == .all && needed.count > 1
         excluded = read.filter(\.clause.isExcluded).map(\.checked).reduce(into: Checked()) {
             $0.phrases += $1.phrases
             $0.stems += $1.stems
+            $0.compounds += $1.compounds
         }
         let ranked = positive.map { ($0, $0.weight(corpus) * ($0.isStop && !meaningful.isEmpty ? Self.stopWordShare : 1)) }
             .sorted { $0.1 > $1.1 }.prefix(Self.maximumScored)
@@ -144,35 +160,49 @@ struct SearchPlan: Sendable, Equatable {
         self.mode = mode
     }
 
-    /// Whether fewer words could find more.
-    var canLoosen: Bool { mode == .all && groups.count > 1 }
-
     // MARK: - Reading
 
     /// A clause with what its words mean.
     private struct Read {
         let clause: Question.Clause
+        /// For ranking.
         var exact: [String] = []
         var loose: [String] = []
+        /// Stems of which each document that meets it has one.
+        var keys: [String] = []
         /// Of each word of a lone phrase; otherwise one group of all.
         var groups: [[String]] = []
+        /// Of alternatives that are no phrases: stems that are enough by themselves, and those that must stand beside each other.
+        var stems: [String] = []
+        var compounds: [Compound] = []
         var documents = 0
         var isStop = false
 
-        var isEmpty: Bool { exact.isEmpty && loose.isEmpty }
+        var isEmpty: Bool { keys.isEmpty }
         var hasPhrase: Bool { clause.alternatives.contains(where: \.isPhrase) }
 
         var checked: Checked {
-            Checked(
-                phrases: clause.alternatives.filter(\.isPhrase).map(\.text),
-                stems: clause.alternatives.contains { !$0.isPhrase } ? exact + loose : [])
+            Checked(phrases: clause.alternatives.filter(\.isPhrase).map(\.text), stems: stems, compounds: compounds)
         }
 
         func weight(_ corpus: Corpus) -> Double { max(0.05, corpus.weight(ofWordIn: documents)) }
+
+        mutating func add(_ sense: WordSense, inPhrase: Bool) {
+            let ranked = sense.ranked
+            exact += ranked.exact.filter { !exact.contains($0) }
+            loose += ranked.loose.filter { !exact.contains($0) && !loose.contains($0) }
+            keys += sense.keys
+            documents = max(documents, sense.documents)
+            if !sense.keys.isEmpty { groups.append(sense.keys) }
+            guard !inPhrase else { return }
+            stems += sense.exact + sense.loose
+            compounds += sense.compounds
+        }
     }
 
     private static func read(_ question: Question, _ meanings: [Meaning], _ stopWords: Set<String>) -> [Read] {
         let byWord = Dictionary(grouping: meanings, by: \.word)
+        let open = question.openWord
         var number = 0
         return question.clauses.map { clause in
             var read = Read(clause: clause)
@@ -181,22 +211,14 @@ struct SearchPlan: Sendable, Equatable {
                 for word in alternative.words {
                     number += 1
                     words += 1
-                    let all = byWord[number] ?? []
-                    // An excluded word is meant as it stands.
-                    let usable = all.filter { $0.kind == .exact || !clause.isExcluded && !alternative.isPhrase }
-                    let exact = usable.filter { $0.kind == .exact }
-                    let loose = usable.filter { $0.kind == .prefix || $0.kind == .near }
-                    read.exact += exact.map(\.stem).filter { !read.exact.contains($0) }
-                    read.loose += loose.map(\.stem).filter { !read.exact.contains($0) && !read.loose.contains($0) }
-                    let found = exact.map(\.documents).max() ?? 0
-                    read.documents = max(read.documents, found > 0 ? found : loose.map(\.documents).reduce(0, +))
-                    if clause.alternatives.count == 1, !usable.isEmpty {
-                        read.groups.append((exact + loose).map(\.stem))
-                    }
-                    if all.contains(where: { $0.kind == .stop }) || stopWords.contains(Question.folded(word)) { stops += 1 }
+                    // What is excluded, or part of a phrase, is meant as it stands.
+                    let sense = WordSense(
+                        byWord[number] ?? [], asItStands: clause.isExcluded || alternative.isPhrase, isOpen: number == open)
+                    read.add(sense, inPhrase: alternative.isPhrase)
+                    if sense.isStop || stopWords.contains(Question.folded(word)) { stops += 1 }
                 }
             }
-            if clause.alternatives.count > 1, !read.isEmpty { read.groups = [read.exact + read.loose] }
+            if clause.alternatives.count > 1, !read.isEmpty { read.groups = [read.keys] }
             read.isStop = stops == words && !read.hasPhrase
             return read
         }

@@ -28,14 +28,16 @@ struct ReindexRoutes: Sendable {
         return Accepted(ReindexView(run))
     }
 
-    /// From here on this organization's events count again, though they were handled before.
+    /// From here on this organization's events count again, though they were handled before. While a run is under way, asking again answers
+    /// with that one.
+    ///
+    /// What was handled is forgotten before the run begins, in transactions that are each short: when that fails, nothing is under way, and
+    /// whoever asks again goes on with it. Events that come meanwhile count as told of since the run began.
     func startFromEvents(_ request: CallerRequest) async throws -> Accepted<ReindexView> {
-        let run = try await begin(.events, "search.index.rebuild", request)
-        let (tenant, group) = (request.caller.tenant, group)
-        try await database.platform(PlatformWork("events to be handled again")) { tx in
-            _ = try tx.execute(ReindexStore.forgetHandled(tenant, by: group))
-        }
-        return Accepted(ReindexView(run))
+        let (last, now) = try await database.transaction(as: request.caller) { tx in (try tx.first(ReindexStore.latest), tx.now) }
+        if let last, last.finishedAt == nil { return Accepted(ReindexView(last)) }
+        _ = try await StartingOver.forget(consumer: group, of: request.caller.tenant, in: database)
+        return Accepted(ReindexView(try await begin(.events, "search.index.rebuild", request, since: now)))
     }
 
     /// Refused while it would hide another number of documents than the body says.
@@ -57,9 +59,11 @@ struct ReindexRoutes: Sendable {
         return ReindexView(run, done: progress?.confirmed, hides: progress?.untold)
     }
 
-    private func begin(_ source: ReindexRun.Source, _ action: String, _ request: CallerRequest) async throws -> ReindexRun {
+    private func begin(
+        _ source: ReindexRun.Source, _ action: String, _ request: CallerRequest, since start: Date? = nil
+    ) async throws -> ReindexRun {
         try await database.transaction(as: request.caller) { tx in
-            let run = ReindexRun.start(.make(at: tx.now), from: source, total: try DocumentStore(tx).count(), at: tx.now)
+            let run = ReindexRun.start(.make(at: tx.now), from: source, total: try DocumentStore(tx).count(), at: start ?? tx.now)
             guard try ReindexStore(tx).insert(run) else { return try tx.first(ReindexStore.latest) ?? run }
             try Audit(tx, address: request.clientAddress, userAgent: request.userAgent, requestID: request.requestID)
                 .record(action, "index", run.id.description)

@@ -135,26 +135,39 @@ struct DocumentStore {
             """)
     }
 
-    /// Derives the index anew from the source text, for the next documents in the order of their ids; returns these. Texts of files that
-    /// are missing are asked for.
-    func derive(after position: DocumentID?, limit: Int) throws -> [DocumentID] {
+    /// The documents after this one, in the order of their ids: so many at most, and no more once their texts have so many bytes.
+    func next(after position: DocumentID?, limit: Int, bytes: Int) throws -> [DocumentID] {
         let later: SQL = position.map { "AND id > \($0)" } ?? .empty
+        return try tx.query(
+            Query(
+                """
+                SELECT id FROM (
+                    SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
+                        SELECT id, octet_length(body) AS size FROM documents
+                        WHERE searchable \(fragment: later) ORDER BY id LIMIT \(limit)) AS following
+                ) AS sized WHERE before < \(bytes) ORDER BY id
+                """, column: "id"))
+    }
+
+    /// Derives the index of these anew from the source text. Texts of files that are missing are asked for.
+    func derive(_ ids: [DocumentID]) throws {
+        guard !ids.isEmpty else { return }
         let sources = try tx.query(
             Query(
                 """
                 SELECT id, type, concat_ws(' ', title, excerpt, left(body, 4000)) AS text FROM documents
-                WHERE searchable \(fragment: later) ORDER BY id LIMIT \(limit)
+                WHERE searchable AND id = ANY (\(ids)) ORDER BY id
                 """, Source.init(row:)))
         let standard = try standardLanguage()
         let languages = sources.map { $0.type == .person ? Language.simple : Language.of($0.text, standard: standard) }
-        let ids = sources.map(\.id)
         try tx.execute(
             """
             UPDATE documents AS d SET
                 language = chosen.language, title_key = title_key(d.title),
-                words = document_words(chosen.language, d.title, d.keywords, d.excerpt, d.category, d.tags, d.body),
-                length = words_in(document_words(chosen.language, d.title, d.keywords, d.excerpt, d.category, d.tags, d.body))
-            FROM unnest(\(ids), \(languages)::text[]) AS chosen (id, language)
+                (words, length) = (
+                    SELECT words, words_in(words)
+                    FROM document_words(chosen.language, d.title, d.keywords, d.excerpt, d.category, d.tags, d.body) AS words)
+            FROM unnest(\(sources.map(\.id)), \(languages)::text[]) AS chosen (id, language)
             WHERE d.id = chosen.id AND d.searchable
             """)
         try AwaitedTextStore(tx).addMissing(among: ids)
@@ -162,7 +175,6 @@ struct DocumentStore {
             try tx.first(
                 Query<Bool>("SELECT \(fragment: VocabularyStore.isAlone(tx.caller.tenant)) AS alone", column: "alone")) ?? false
         try VocabularyStore(tx).take(ids, alone: alone)
-        return ids
     }
 
     private struct Source: Sendable {

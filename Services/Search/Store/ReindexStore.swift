@@ -47,6 +47,11 @@ struct ReindexStore {
             """)
     }
 
+    /// Lets the runs of others come before that under way, which stays where it is.
+    func touch() throws {
+        try tx.execute("UPDATE reindex_runs SET touched_at = \(tx.now) WHERE finished_at IS NULL")
+    }
+
     /// Organizations with a run whose hidden documents are kept no longer. Runs as the platform.
     static func tenantsToEmpty(at now: Date, limit: Int) -> Query<TenantID> {
         let end = now.addingTimeInterval(-(ReindexRun.keepsHidden / .seconds(1)))
@@ -60,11 +65,6 @@ struct ReindexStore {
     func markEmptied(until time: Date) throws {
         try tx.execute(
             "UPDATE reindex_runs SET emptied_at = \(tx.now) WHERE hidden > 0 AND emptied_at IS NULL AND finished_at <= \(time)")
-    }
-
-    /// Lets the organization's events take effect again on this service's index. Runs as the platform.
-    static func forgetHandled(_ tenant: TenantID, by group: String) -> SQL {
-        "DELETE FROM inbox WHERE tenant_id = \(tenant) AND consumer = \(group)"
     }
 
     /// Whose index is being derived, the longest untouched first, so that all of them get on. Runs as the platform.

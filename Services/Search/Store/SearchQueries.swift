@@ -27,13 +27,15 @@ struct SearchQueries: Sendable {
     func meanings(of question: Question, correcting known: [Meaning]?) -> Query<Meaning> {
         Query(
             """
-            SELECT word::bigint AS word, kind, stem, documents
+            SELECT word::bigint AS word, kind, stem, documents, reading::bigint AS reading, piece::bigint AS piece
             FROM understand(
                 \(question.words)::text[], \(Int32(question.openWord)), \(question.correctable(knowing: known).map(Int32.init))::integer[],
                 \(known != nil), \(sight.permissions)::text[])
             """
         ) { row in
-            Meaning(word: try row("word"), kind: try row("kind"), stem: try row("stem"), documents: try row("documents"))
+            Meaning(
+                word: try row("word"), kind: try row("kind"), stem: try row("stem"), documents: try row("documents"),
+                reading: try row("reading"), piece: try row("piece"))
         }
     }
 
@@ -42,7 +44,8 @@ struct SearchQueries: Sendable {
     func outcome(_ plan: SearchPlan, typed: SearchText, _ ranking: Ranking, after place: SearchPlace?, limit: Int) -> Query<SearchOutcome> {
         let stems = plan.scored.flatMap { $0.exact + $0.loose } + plan.phrases.flatMap(\.stems)
         return outcome(
-            ranked(plan, typed, ranking, also: [], most: SearchOutcome.maximumCounted + 1), marking: stems, after: place, limit: limit)
+            ranked(plan, typed, ranking, also: [], most: SearchOutcome.maximumCounted + 1), marking: stems,
+            plan.phrases.flatMap(\.compounds), after: place, limit: limit)
     }
 
     /// Titles that have the text as it stands.
@@ -59,7 +62,10 @@ struct SearchQueries: Sendable {
 
     /// Completions: documents whose titles have every word.
     func completions(_ plan: SearchPlan, typed: SearchText, _ ranking: Ranking) -> Query<Suggestion> {
-        let inTitle = plan.groups.compactMap { TSQuery.anyOf($0, in: "A") }
+        let inTitle =
+            plan.groups.compactMap { TSQuery.anyOf($0, in: "A") }
+            + plan.phrases.filter { !$0.compounds.isEmpty && $0.phrases.isEmpty }
+            .compactMap { TSQuery.anyOf($0.stems, $0.compounds, in: "A") }
         return Query(
             """
             SELECT title, type, id, slug
@@ -97,7 +103,7 @@ struct SearchQueries: Sendable {
     }
 
     private static func either(_ checked: SearchPlan.Checked) -> SQL {
-        "phrase_query(\(checked.phrases)::text[], \(TSQuery.anyOf(checked.stems))::tsquery)"
+        "phrase_query(\(checked.phrases)::text[], \(TSQuery.anyOf(checked.stems, checked.compounds))::tsquery)"
     }
 
     private var filterByColumn: SQL {
@@ -112,9 +118,11 @@ struct SearchQueries: Sendable {
     }
 
     /// `found` gives ids and scores: at most one more than are counted. Everything else is read under row-level security.
-    private func outcome(_ found: SQL, marking stems: [String], after place: SearchPlace?, limit: Int) -> Query<SearchOutcome> {
+    private func outcome(
+        _ found: SQL, marking stems: [String], _ compounds: [Compound] = [], after place: SearchPlace?, limit: Int
+    ) -> Query<SearchOutcome> {
         let later: SQL = place.map { "WHERE (score, id) < (\($0.score), \($0.id))" } ?? .empty
-        let marks = TSQuery.anyOf(stems)
+        let marks = TSQuery.anyOf(stems, compounds)
         return Query(
             """
             WITH found AS MATERIALIZED (\(fragment: found)),
@@ -161,8 +169,23 @@ struct SearchQueries: Sendable {
 /// Texts of `tsquery`, from stems that the index knows: each stands in quotation marks, so no sign in one means anything.
 enum TSQuery {
     /// Nil when there is none. `weights` narrows it to fields.
-    static func anyOf(_ stems: [String], in weights: String? = nil) -> String? {
-        stems.isEmpty ? nil : stems.map { quoted($0) + (weights.map { ":" + $0 } ?? "") }.joined(separator: " | ")
+    static func anyOf(_ stems: [String], _ compounds: [Compound] = [], in weights: String? = nil) -> String? {
+        let fields = weights.map { ":" + $0 } ?? ""
+        let all = stems.map { quoted($0) + fields } + compounds.map { beside($0, weights ?? "") }
+        return all.isEmpty ? nil : all.joined(separator: " | ")
+    }
+
+    /// All pieces, each directly after the one before it. Of an unfinished one whatever goes on.
+    private static func beside(_ compound: Compound, _ weights: String) -> String {
+        let pieces = compound.pieces.enumerated().map { index, piece in
+            let isOpen = compound.isOpen && index == compound.pieces.count - 1
+            let marks = (isOpen ? "*" : "") + weights
+            let all =
+                piece.exact.map { quoted($0) + (marks.isEmpty ? "" : ":" + marks) }
+                + piece.loose.map { quoted($0) + (weights.isEmpty ? "" : ":" + weights) }
+            return "(" + all.joined(separator: " | ") + ")"
+        }
+        return "(" + pieces.joined(separator: " <-> ") + ")"
     }
 
     /// One of the second directly after one of the first.
