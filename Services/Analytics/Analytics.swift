@@ -12,7 +12,8 @@ package enum Analytics: Program {
         let collector = Collector(database: database, announces: settings.announces)
         let senders = SenderReader(
             privacy: settings.privacy, bots: settings.bots, locations: settings.locations, visitors: Visitors(database: database))
-        let answers = Answers(database: database, exactness: Exactness(rows: settings.exactRows), bound: settings.bound)
+        let folds = Folds(database: database, bound: settings.bound)
+        let answers = Answers(folds: folds, exactRows: settings.exactRows)
         let realtime = RealtimeHub(database: database, now: house.now, logger: house.logger)
         return Assembly(
             endpoints: [
@@ -28,10 +29,9 @@ package enum Analytics: Program {
                 Consumption("people", ForgetPerson(), WelcomePerson(), WelcomeMember()),
             ],
             workers: [
-                RollupWorker(database: database, bound: settings.bound, logger: house.logger),
+                RollupWorker(folds: folds, logger: house.logger),
                 realtime,
-                Upkeep(
-                    database: database, retention: settings.retention, bound: settings.bound, now: house.now, logger: house.logger),
+                Upkeep(folds: folds, retention: settings.retention, now: house.now, logger: house.logger),
             ])
     }
 }

@@ -15,7 +15,7 @@ package enum Search: Program {
         let texts = TextFetching(database: house.database, files: FilesClient(neighbours: house.neighbours), logger: house.logger)
         return Assembly(
             endpoints: [
-                SearchRoutes(index: SearchIndex(database: house.database)).endpoints,
+                SearchRoutes(engine: SearchIndex(database: house.database)).endpoints,
                 SettingsRoutes(database: house.database).endpoints,
                 ReindexRoutes(database: house.database, worker: reindexing, group: EventConsumer.group(service: name, consumer: consumer))
                     .endpoints,

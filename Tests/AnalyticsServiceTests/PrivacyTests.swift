@@ -1,6 +1,5 @@
 import Contracts
 import Foundation
-import Logging
 import Postgres
 import TestKit
 import Testing
@@ -193,6 +192,22 @@ struct PrivacyTests {
         #expect(totals["signIns"] == 1)
     }
 
+    @Test("Who left some time ago is taken out of all rows once it has been known here for a while, not at once")
+    func settling() async throws {
+        let host = try await TestHost.start(Analytics.self)
+        let caller = Caller.service(.analytics, for: tenant.id), person = UserID.make(), before = Date()
+        try await host.database.transaction(as: caller) {
+            _ = try PersonStore(tx: $0).unname(person, .left, at: before.addingTimeInterval(-3_600))
+        }
+        let due = try await host.database.platform(PlatformWork("people to unname")) { tx in
+            try tx.query(UpkeepStore.unnaming(waitingSince: before.addingTimeInterval(-Upkeep.settling), limit: 10_000))
+        }
+        #expect(!due.contains { $0.person == person })
+        let since = Query<Date>("SELECT waiting_since FROM objections WHERE user_id = \(person)", column: "waiting_since")
+        let waiting = try #require(try await host.database.first(since, as: caller))
+        #expect(abs(waiting.timeIntervalSince(before)) < 30)
+    }
+
     @Test("Who left and comes back is named again from then on, who objected is not; and many rows lose their name in several steps")
     func comingBack() async throws {
         let host = try await TestHost.start(Analytics.self)
@@ -204,10 +219,8 @@ struct PrivacyTests {
         let left = Date()
         try await host.database.transaction(as: caller) { _ = try PersonStore(tx: $0).unname(person, .left, at: left) }
         #expect(try await host.database.first(named, as: caller) == 2_700 - PersonStore.rowsAtOnce)
-        let upkeep = Upkeep(
-            database: host.database, retention: try #require(Retention(Retention.standard)), bound: .standard, now: { Date() },
-            logger: Logger(label: "test"))
-        try await upkeep.unname(objectedBefore: Date().addingTimeInterval(1))
+        let upkeep = Upkeep.plain(host, try #require(Retention(Retention.standard)))
+        try await upkeep.unname(waitingSince: Date().addingTimeInterval(1))
         #expect(try await host.database.first(named, as: caller) == 0)
         #expect(try await client.post("/api/v1/analytics/events", ["eventName": "gone"])["accepted"] == 1)
         #expect(try await host.database.first(named, as: caller) == 0)
@@ -218,7 +231,7 @@ struct PrivacyTests {
         #expect(try await host.database.first(named, as: caller) == 0)
         try await host.database.transaction(as: caller) { try PersonStore(tx: $0).welcome(person, at: Date()) }
         _ = try await client.post("/api/v1/analytics/events", ["eventName": "back"])
-        try await upkeep.unname(objectedBefore: Date().addingTimeInterval(1))
+        try await upkeep.unname(waitingSince: Date().addingTimeInterval(1))
         #expect(try await host.database.first(named, as: caller) == 1)
 
         #expect(try await client.put("/api/v1/analytics/objection", [:]).status == 200)

@@ -11,7 +11,15 @@ import Testing
 extension RollupFold {
     /// As the program does it that is started without settings.
     static func catchUp(_ database: Database, as caller: Caller) async throws -> Bool {
-        try await catchUp(database, as: caller, within: .standard)
+        try await Folds(database: database, bound: .standard).catchUp(as: caller)
+    }
+}
+
+extension Upkeep {
+    /// As the program has it, but for how long rows are kept.
+    static func plain(_ host: TestHost, _ retention: Retention) -> Upkeep {
+        Upkeep(
+            folds: Folds(database: host.database, bound: .standard), retention: retention, now: { Date() }, logger: Logger(label: "test"))
     }
 }
 
@@ -160,13 +168,13 @@ struct StorageBoundTests {
         }
         let period = try Period(
             from: RollupUnit.day.bucket(now), to: RollupUnit.day.bucket(now).addingTimeInterval(86_400), granularity: .day, now: now)
-        let found = try await host.database.transaction(as: caller) { try FactFigureStore(tx: $0).labels(period, .answer) }
+        let found = try await host.database.transaction(as: caller) { try FactFigureStore(tx: $0, kept: .everything).labels(period, .answer) }
         #expect(
             found == [
                 .init(label: "one", facts: 2, amount: 20), .init(label: "…", facts: 2, amount: 20),
                 .init(label: "two", facts: 1, amount: 10),
             ])
-        let counts = try await host.database.transaction(as: caller) { try FactFigureStore(tx: $0).counts(period, [.answer]) }
+        let counts = try await host.database.transaction(as: caller) { try FactFigureStore(tx: $0, kept: .everything).counts(period, [.answer]) }
         #expect(counts.totals.count(.answer) == 5)
     }
 
@@ -241,8 +249,7 @@ struct StorageBoundTests {
 
         let bounds = Query<Int>("SELECT count(*) AS n FROM rollup_values WHERE taken > \(RollupBound.standardValues)", column: "n")
         #expect(try await host.database.first(bounds, as: caller) == 0)
-        let upkeep = Upkeep(
-            database: host.database, retention: .untouched, bound: .standard, now: { Date() }, logger: Logger(label: "test"))
+        let upkeep = Upkeep.plain(host, .untouched)
         try await upkeep.look(after: .init(tenant: tenant.id, plan: nil, isErased: true), at: now)
         let left = Query<Int>("SELECT count(*) AS n FROM rollup_values", column: "n")
         #expect(try await host.database.first(left, as: caller) == 0)

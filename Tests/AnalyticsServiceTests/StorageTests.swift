@@ -1,6 +1,5 @@
 import Contracts
 import Foundation
-import Logging
 import Messaging
 import Postgres
 import TestKit
@@ -233,9 +232,7 @@ struct StorageTests {
             _ = try await client.post("/api/v1/analytics/events", ["eventName": "x", "occurredAt": time])
             _ = try await client.post("/api/v1/analytics/page-views", ["url": "/", "occurredAt": time])
         }
-        let upkeep = Upkeep(
-            database: host.database, retention: try #require(Retention("starter=90,*=150")), bound: .standard, now: { Date() },
-            logger: Logger(label: "test"))
+        let upkeep = Upkeep.plain(host, try #require(Retention("starter=90,*=150")))
         try await upkeep.look(after: .init(tenant: tenant.id, plan: nil, isErased: false), at: Date())
         #expect(try await count("analytics_events", host) == 3)
         try await upkeep.look(after: .init(tenant: tenant.id, plan: "starter", isErased: false), at: Date())
@@ -267,34 +264,5 @@ struct StorageTests {
             try OrganizationStore(tx: tx).setPlan("starter", at: Date().addingTimeInterval(-3_600))
         }
         #expect(try await host.database.first(plan, as: caller) == "business")
-    }
-
-    @Test("A past month's partition is dropped by the platform's function alone, one a call")
-    func droppedPartition() async throws {
-        let host = try await TestHost.start(Analytics.self)
-        await #expect(throws: PostgresFailure.self) {
-            try await host.database.query(UpkeepStore.dropPartition(before: Date(timeIntervalSince1970: 0)), as: caller)
-        }
-        // Nothing ends before 1970; and what would be dropped is seen in a transaction that is rolled back.
-        let none = try await host.database.platform(PlatformWork("partitions of raw events")) { tx in
-            try tx.first(UpkeepStore.dropPartition(before: Date(timeIntervalSince1970: 0))) ?? nil
-        }
-        #expect(none == nil)
-        // Partitions of the inbox end in ids: whatever plan is taken, their ends are not read as times.
-        try await host.database.platform(PlatformWork("partitions of raw events")) { tx in
-            try tx.execute("SELECT set_config('enable_nestloop', 'off', true)")
-            _ = try tx.first(UpkeepStore.dropPartition(before: Date(timeIntervalSince1970: 0)))
-        }
-        let rows = try await Psql.rows(
-            """
-            BEGIN;
-            SELECT analytics.make_partition('2090-01-01', '2090-01-15');
-            SELECT analytics.make_partition('2090-01-01', '2090-01-15');
-            SELECT analytics.make_partition('2090-01-01', '2090-01-15');
-            SELECT analytics.make_partition('2090-01-01', '2090-01-15') IS NULL;
-            SELECT relrowsecurity AND relforcerowsecurity FROM pg_class WHERE relname = 'facts_2090_01';
-            ROLLBACK;
-            """)
-        #expect(rows == [["analytics_events_2090_01"], ["page_views_2090_01"], ["facts_2090_01"], ["t"], ["t"]])
     }
 }

@@ -126,7 +126,9 @@ struct Occurrence: Sendable {
         self.url = sender.isUnnamed ? url?.path : url?.rawValue
         self.referrer = sender.isUnnamed ? nil : referrer?.address
         referrerHost = referrer?.host
-        self.occurredAt = occurredAt.map(skew.corrected) ?? sender.receivedAt.addingTimeInterval(Double(place) / 1_000_000)
+        // From a whole microsecond on, as the database keeps it: from between two, some would be rounded to the same one.
+        let arrival = (sender.receivedAt.timeIntervalSince1970 * 1_000_000).rounded()
+        self.occurredAt = occurredAt.map(skew.corrected) ?? Date(timeIntervalSince1970: (arrival + Double(place)) / 1_000_000)
     }
 }
 

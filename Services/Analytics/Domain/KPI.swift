@@ -7,10 +7,15 @@ struct KPIFigures: Sendable {
     var newUsers = 0
     /// People of each day, for how often those of the period come.
     var dailyUsers: [Int] = []
-    var sessions = SessionFigures()
     var facts = FactSums()
-    var assistant = AssistantFigures()
-    var revenue: [RevenueFigures] = []
+    /// What only rows tell; nil where they are not all there and a part would be compared with a whole.
+    var rows: Rows?
+
+    struct Rows: Sendable {
+        var sessions = SessionFigures()
+        var assistant = AssistantFigures()
+        var revenue: [RevenueFigures] = []
+    }
 
     static let kinds: [FactKind] = [
         .registration, .emailVerified, .planChanged, .publication, .upload, .answer, .memberAdded, .memberRemoved,
@@ -30,6 +35,7 @@ struct KPI: Codable, Sendable, Equatable {
     let currency: String?
     /// Null where there is nothing to calculate it from, such as the satisfaction of nobody.
     let value: Double?
+    /// Null as well where it takes rows and those of the period before are no longer all kept.
     let previous: Double?
     /// The difference as a share of the previous value; null where that is 0 or unknown.
     let change: Double?
@@ -53,14 +59,16 @@ struct KPI: Codable, Sendable, Equatable {
             count("newUsers") { $0.newUsers },
             // How many of the period's people are there on a day of it, on average.
             kpi("stickiness", .share) { share(average($0.dailyUsers), Double($0.activity.uniqueUsers)) },
-            count("sessions") { $0.sessions.sessions },
-            kpi("bounceRate", .share) { $0.sessions.bounceRate },
-            kpi("averageSessionSeconds", .seconds) { $0.sessions.averageSeconds },
+            kpi("sessions", .count) { $0.rows.map { Double($0.sessions.sessions) } },
+            kpi("bounceRate", .share) { $0.rows?.sessions.bounceRate },
+            kpi("averageSessionSeconds", .seconds) { $0.rows?.sessions.averageSeconds },
             count("pageViews") { $0.activity.pageViews },
             count("events") { $0.activity.events },
             count("registrations") { $0.facts.count(.registration) },
             // Registrations for each visit, and verified addresses for each registration.
-            kpi("registrationRate", .share) { share(Double($0.facts.count(.registration)), Double($0.sessions.sessions)) },
+            kpi("registrationRate", .share) { figures in
+                figures.rows.flatMap { share(Double(figures.facts.count(.registration)), Double($0.sessions.sessions)) }
+            },
             kpi("verificationRate", .share) {
                 share(Double($0.facts.count(.emailVerified)), Double($0.facts.count(.registration)))
             },
@@ -70,22 +78,25 @@ struct KPI: Codable, Sendable, Equatable {
             count("publications") { $0.facts.count(.publication) },
             count("uploads") { $0.facts.count(.upload) },
             count("answers") { $0.facts.count(.answer) },
-            kpi("satisfaction", .share) { $0.assistant.satisfaction },
-            kpi("averageRating", .rating) { $0.assistant.averageRating },
-            kpi("averageAnswerSeconds", .seconds) { $0.assistant.averageMilliseconds.map { $0 / 1_000 } },
+            kpi("satisfaction", .share) { $0.rows?.assistant.satisfaction },
+            kpi("averageRating", .rating) { $0.rows?.assistant.averageRating },
+            kpi("averageAnswerSeconds", .seconds) { $0.rows?.assistant.averageMilliseconds.map { $0 / 1_000 } },
         ]
         return figures + money(now, before)
     }
 
     /// Revenue, orders and what an order is worth on average, in each currency that there is in either period.
     private static func money(_ now: KPIFigures, _ before: KPIFigures) -> [KPI] {
-        let currencies = (now.revenue + before.revenue).map(\.currency).reduce(into: [String]()) { known, currency in
+        let sides = [now, before].compactMap(\.rows)
+        let currencies = sides.flatMap(\.revenue).map(\.currency).reduce(into: [String]()) { known, currency in
             if !known.contains(currency) { known.append(currency) }
         }
         return currencies.prefix(Revenue.maximumCurrencies).flatMap { currency -> [KPI] in
-            func figures(_ side: KPIFigures) -> RevenueFigures? { side.revenue.first { $0.currency == currency } }
             func kpi(_ key: String, _ unit: Unit, _ figure: (RevenueFigures?) -> Double?) -> KPI {
-                KPI(key, unit, currency: currency, figure(figures(now)), figure(figures(before)))
+                func value(_ side: KPIFigures) -> Double? {
+                    side.rows.flatMap { rows in figure(rows.revenue.first { $0.currency == currency }) }
+                }
+                return KPI(key, unit, currency: currency, value(now), value(before))
             }
             return [
                 kpi("revenue", .money) { Double($0?.amount ?? 0) },

@@ -30,6 +30,12 @@ struct Question: Sendable {
     var columns: [String] {
         (granularity == nil ? [] : [Self.timeColumn]) + dimensions.map(\.name) + measures.map(\.name)
     }
+
+    /// The same question about another time.
+    func about(_ period: Period) -> Question {
+        Question(
+            period: period, granularity: granularity, measures: measures, dimensions: dimensions, filters: filters, sort: sort, limit: limit)
+    }
 }
 
 /// A question as it is asked.

@@ -24,8 +24,11 @@ struct Report: Sendable {
     let to: Date
     let table: Table
     let approximate: [String: Double]?
+    /// Nil when all of the period is in it.
+    let keptFrom: Date?
 
-    init(_ type: ReportType, _ period: Period, _ table: Table, approximate: [String: Double]? = nil) {
+    init(_ type: ReportType, _ period: Period, _ table: Table, approximate: [String: Double]? = nil, keptFrom: Date? = nil) {
+        self.keptFrom = keptFrom
         self.type = type
         from = period.from
         to = period.to

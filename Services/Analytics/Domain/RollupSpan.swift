@@ -1,3 +1,4 @@
+import Contracts
 import Foundation
 
 /// Which roll-ups make up a time: its whole days, and the hours before and after them.
@@ -14,9 +15,7 @@ struct RollupSpan: Sendable, Equatable {
 
     /// Nil when the answer is to be by hours (`byHour`) of a time of which only days are kept.
     init?(from: Date, to: Date, byHour: Bool, now: Date) {
-        // A day more than is kept, because hours are removed day by day.
-        let hoursFrom = BucketCalendar.start(
-            of: now.addingTimeInterval(-Double(RollupBatch.hourDays - 1) * BucketCalendar.daySeconds), .day)
+        let hoursFrom = Kept.first(of: RollupBatch.hourDays, now: now)
         func unit(_ time: Date) -> Granularity { time < hoursFrom ? .day : .hour }
         if byHour, from < hoursFrom { return nil }
         let first = BucketCalendar.start(of: from, unit(from)), last = Self.end(to, unit(to))
@@ -36,11 +35,19 @@ struct RollupSpan: Sendable, Equatable {
 
     /// Whether nothing had to be moved.
     func covers(_ period: Period) -> Bool { from == period.from && to == period.to }
+
+    /// The period with the bounds of this span, which was made for it.
+    func widened(_ period: Period, now: Date) throws(ValidationFailure) -> Period {
+        covers(period) ? period : try Period(from: from, to: to, granularity: period.granularity, now: now)
+    }
 }
 
 extension Period {
     /// Nil when there are no roll-ups as fine as the buckets of the period.
     func rollups(now: Date) -> RollupSpan? { RollupSpan(from: from, to: to, byHour: granularity == .hour, now: now) }
+
+    /// The same time for an answer that is not by buckets: the coarsest ones ask for nothing fine.
+    func unbucketed(now: Date) throws(ValidationFailure) -> Period { try Period(from: from, to: to, granularity: .month, now: now) }
 
     /// The bucket in which something that happened, or a smaller bucket that began, at this time counts.
     func bucket(of time: Date) -> Date { BucketCalendar.start(of: time, granularity) }

@@ -26,8 +26,8 @@ struct BehaviourRoutes {
     }
 
     private func answer(_ request: CallerRequest, _ funnel: Funnel) async throws -> FunnelView {
-        try await answers.read(as: request.caller) { tx in
-            FunnelView(funnel, try FunnelStore(tx: tx).counts(funnel))
+        try await answers.read(as: request.caller) { tx, exactness in
+            FunnelView(funnel, try FunnelStore(tx: tx).counts(funnel), keptFrom: exactness.kept.rowsFrom(funnel.period))
         }
     }
 
@@ -39,7 +39,8 @@ struct BehaviourRoutes {
             periods: query.periods ?? CohortTable.standardPeriods, now: request.now)
         let filters = query.event.map { Funnel.Step(event: $0.rawValue).filters } ?? []
         return try await answers.readFolded(as: request.caller) { tx, exactness in
-            CohortsView(table, try CohortStore(tx: tx).answer(table, where: filters, exactness))
+            CohortsView(
+                table, try CohortStore(tx: tx).answer(table, where: filters, exactness), keptFrom: exactness.kept.rowsFrom(table.period))
         }
     }
 
@@ -48,7 +49,9 @@ struct BehaviourRoutes {
     func sessions(_ request: CallerRequest, _ query: OverviewQuery) async throws -> SessionsView {
         let period = try query.period(now: request.now)
         return try await answers.readFolded(as: request.caller) { tx, exactness in
-            SessionsView(period, try SessionStore(tx: tx).sessions(period, sampling: exactness.sampling(period, tx)))
+            SessionsView(
+                period, try SessionStore(tx: tx).sessions(period, sampling: exactness.sampling(period, tx)),
+                keptFrom: exactness.kept.rowsFrom(period))
         }
     }
 }
@@ -93,8 +96,11 @@ struct FunnelView: View {
     /// The share of those who began that came to the end.
     let conversion: Double
     let steps: [Step]
+    /// What was before is no longer kept, and in no figure; left out when all of the period is there.
+    let keptFrom: Date?
 
-    init(_ funnel: Funnel, _ counts: [FunnelCount]) {
+    init(_ funnel: Funnel, _ counts: [FunnelCount], keptFrom: Date?) {
+        self.keptFrom = keptFrom
         from = funnel.period.from
         to = funnel.period.to
         by = funnel.by
@@ -140,8 +146,11 @@ struct CohortsView: View {
     let cohorts: [Cohort]
     /// `returning` and `shares` when they are of some of the people only; else left out.
     let approximate: [String: Double]?
+    /// Who came back before is no longer known, and not in `returning` and `shares`; left out when all of the period is there.
+    let keptFrom: Date?
 
-    init(_ table: CohortTable, _ answer: CohortTable.Answer) {
+    init(_ table: CohortTable, _ answer: CohortTable.Answer, keptFrom: Date?) {
+        self.keptFrom = keptFrom
         from = table.period.from
         to = table.period.to
         granularity = table.period.granularity
@@ -165,8 +174,11 @@ struct SessionsView: View {
     let exitPages: [SessionPage]
     /// The standard errors of the totals, as shares of them, when there were so many visits that only some were looked at; else left out.
     let approximate: [String: Double]?
+    /// What was before is no longer kept, and in no figure; left out when all of the period is there.
+    let keptFrom: Date?
 
-    init(_ period: Period, _ answer: SessionStore.Answer) {
+    init(_ period: Period, _ answer: SessionStore.Answer, keptFrom: Date?) {
+        self.keptFrom = keptFrom
         from = period.from
         to = period.to
         granularity = period.granularity

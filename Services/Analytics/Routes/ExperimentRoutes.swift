@@ -22,15 +22,16 @@ struct ExperimentRoutes {
         if query.flag != nil, query.goal == nil { problems.append(Self.missing("?goal")) }
         guard problems.isEmpty else { throw ValidationFailure(problems) }
         guard let flag = query.flag?.rawValue, let goal = query.goal?.rawValue else {
-            return try await answers.read(as: request.caller) { tx in
-                ExperimentsView(period, flags: try ExperimentStore(tx: tx).flags(period))
+            return try await answers.read(as: request.caller) { tx, exactness in
+                ExperimentsView(period, flags: try ExperimentStore(tx: tx).flags(period), keptFrom: exactness.kept.rowsFrom(period))
             }
         }
         let step = goal.hasPrefix("/") ? Funnel.Step(page: goal) : Funnel.Step(event: goal)
-        return try await answers.read(as: request.caller) { tx in
+        return try await answers.read(as: request.caller) { tx, exactness in
             let (variants, mixed) = try ExperimentStore(tx: tx).counts(period, flag: flag, goal: step.filters, window: window)
             let results = ExperimentStatistics.results(variants, control: query.control?.rawValue)
-            return ExperimentsView(period, flag: flag, goal: goal, window: window, results, mixed: mixed)
+            return ExperimentsView(
+                period, flag: flag, goal: goal, window: window, results, mixed: mixed, keptFrom: exactness.kept.rowsFrom(period))
         }
     }
 
@@ -93,8 +94,11 @@ struct ExperimentsView: View {
     let variants: [Variant]?
     /// People who saw more than one variant; they are in none.
     let mixed: Int?
+    /// What was before is no longer kept, and in no figure; left out when all of the period is there.
+    let keptFrom: Date?
 
-    init(_ period: Period, flags: [ExperimentStore.Flag]) {
+    init(_ period: Period, flags: [ExperimentStore.Flag], keptFrom: Date?) {
+        self.keptFrom = keptFrom
         from = period.from
         to = period.to
         self.flags = flags.map { Flag(flag: $0.key, variants: $0.variants, exposed: $0.exposed) }
@@ -105,7 +109,8 @@ struct ExperimentsView: View {
         mixed = nil
     }
 
-    init(_ period: Period, flag: String, goal: String, window: Int, _ results: [VariantResult], mixed: Int) {
+    init(_ period: Period, flag: String, goal: String, window: Int, _ results: [VariantResult], mixed: Int, keptFrom: Date?) {
+        self.keptFrom = keptFrom
         from = period.from
         to = period.to
         flags = nil

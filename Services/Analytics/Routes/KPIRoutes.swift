@@ -19,9 +19,9 @@ struct KPIRoutes {
         let before = try Period(from: period.from.addingTimeInterval(-length), to: period.from, granularity: .day, now: request.now)
         return try await answers.readFolded(as: request.caller) { tx, exactness in
             let store = KPIStore(tx: tx, exactness: exactness)
-            let (now, isEstimated) = try store.figures(period)
-            let (then, wasEstimated) = try store.figures(before)
-            return KPIView(period, before, KPI.all(now, then), isEstimated: isEstimated || wasEstimated)
+            return KPIView(
+                try store.answer(period, whole: false), before: try store.answer(before, whole: true),
+                keptFrom: exactness.kept.rowsFrom(period))
         }
     }
 }
@@ -42,12 +42,17 @@ struct KPIView: View {
     let previous: Span
     let kpis: [KPI]
     let approximate: [String: Double]?
+    /// Ratings, satisfaction, answering times and revenue are of what happened from then on, since what was before is no longer kept row by
+    /// row; left out when all of the period is.
+    let keptFrom: Date?
 
-    init(_ period: Period, _ before: Period, _ kpis: [KPI], isEstimated: Bool) {
-        from = period.from
-        to = period.to
-        previous = Span(from: before.from, to: before.to)
-        self.kpis = kpis
-        approximate = Estimate.of(["activeUsers", "stickiness", "sessions", "registrationRate"], when: isEstimated)
+    init(_ now: KPIStore.Answer, before: KPIStore.Answer, keptFrom: Date?) {
+        from = now.period.from
+        to = now.period.to
+        previous = Span(from: before.period.from, to: before.period.to)
+        kpis = KPI.all(now.figures, before.figures)
+        approximate = Estimate.of(
+            ["activeUsers", "stickiness", "sessions", "registrationRate"], when: now.isEstimated || before.isEstimated)
+        self.keptFrom = keptFrom
     }
 }

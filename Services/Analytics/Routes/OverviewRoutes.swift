@@ -19,7 +19,7 @@ struct OverviewRoutes {
         let period = try query.period(now: request.now)
         return try await answers.readFolded(as: request.caller) { tx, exactness in
             let activity = try ActivityStore(tx: tx, exactness: exactness).activity(period)
-            let facts = try FactFigureStore(tx: tx).counts(activity.period, OverviewFigures.kinds)
+            let facts = try FactFigureStore(tx: tx, kept: exactness.kept).counts(activity.period, OverviewFigures.kinds)
             return FiguresView(
                 activity.period, totals: OverviewFigures(activity.totals, facts.totals),
                 series: activity.period.buckets.map { start in
@@ -33,7 +33,7 @@ struct OverviewRoutes {
         let period = try query.period(now: request.now)
         return try await answers.readFolded(as: request.caller) { tx, exactness in
             let activity = try ActivityStore(tx: tx, exactness: exactness).activity(period)
-            let facts = try FactFigureStore(tx: tx).counts(activity.period, UserFigures.kinds)
+            let facts = try FactFigureStore(tx: tx, kept: exactness.kept).counts(activity.period, UserFigures.kinds)
             let new = try CohortStore(tx: tx).sizes(activity.period)
             return FiguresView(
                 activity.period,
@@ -52,25 +52,26 @@ struct OverviewRoutes {
         let period = try query.period(now: request.now)
         return try await answers.readFolded(as: request.caller) { tx, exactness in
             let activity = try ActivityStore(tx: tx, exactness: exactness).activity(period)
-            let store = FactFigureStore(tx: tx)
+            let store = FactFigureStore(tx: tx, kept: exactness.kept)
             let facts = try store.counts(activity.period, ContentFigures.kinds)
             return ContentView(
                 activity.period, totals: ContentFigures(activity.totals, facts.totals),
                 series: activity.period.buckets.map { start in
                     Dated(start, ContentFigures(activity.buckets[start] ?? Activity(), facts.buckets[start] ?? FactSums()))
                 },
-                categories: try store.labels(activity.period, .publication))
+                categories: try store.labels(activity.period, .publication), keptFrom: exactness.kept.valuesFrom(activity.period))
         }
     }
 
     func assistant(_ request: CallerRequest, _ query: OverviewQuery) async throws -> AssistantView {
         let period = try query.period(now: request.now)
-        return try await answers.readFolded(as: request.caller) { tx, _ in
-            let store = FactFigureStore(tx: tx)
+        return try await answers.readFolded(as: request.caller) { tx, exactness in
+            let store = FactFigureStore(tx: tx, kept: exactness.kept)
             let figures = try store.assistant(period)
             return AssistantView(
-                period, totals: figures.totals, series: figures.series(AssistantFigures()) { $1 },
-                models: try store.labels(period, .answer), ratings: try store.labels(period, .rating))
+                figures.period, totals: figures.totals, series: figures.series(AssistantFigures()) { $1 },
+                models: try store.labels(figures.period, .answer), ratings: try store.labels(figures.period, .rating),
+                keptFrom: exactness.kept.rowsFrom(period))
         }
     }
 }
@@ -197,19 +198,25 @@ struct ContentView: View {
     let series: [Dated<ContentFigures>]
     /// Publications by category, the most frequent first.
     let categories: [CategoryCount]
+    /// The categories are of what was published from then on, since what was before is no longer kept by category; left out when all of the
+    /// period is. The other figures are of all of it.
+    let keptFrom: Date?
 
     struct CategoryCount: Codable, Sendable {
         let category: String?
         let publications: Int
     }
 
-    init(_ period: Period, totals: ContentFigures, series: [Dated<ContentFigures>], categories: [FactFigureStore.Label]) {
+    init(
+        _ period: Period, totals: ContentFigures, series: [Dated<ContentFigures>], categories: [FactFigureStore.Label], keptFrom: Date?
+    ) {
         from = period.from
         to = period.to
         granularity = period.granularity
         self.totals = totals
         self.series = series
         self.categories = categories.map { CategoryCount(category: $0.label, publications: $0.facts) }
+        self.keptFrom = keptFrom
     }
 }
 
@@ -223,6 +230,9 @@ struct AssistantView: View {
     let models: [ModelCount]
     /// How often each rating was given, from 1 to 5.
     let ratings: [RatingCount]
+    /// What is not a number of conversations, answers or ratings (people, tokens, citations, times, averages) is of what happened from then on, since
+    /// what was before is no longer kept row by row; left out when all of the period is. Models and single ratings go back for 1,125 days.
+    let keptFrom: Date?
 
     struct ModelCount: Codable, Sendable {
         let model: String?
@@ -237,7 +247,7 @@ struct AssistantView: View {
 
     init(
         _ period: Period, totals: AssistantFigures, series: [Dated<AssistantFigures>], models: [FactFigureStore.Label],
-        ratings: [FactFigureStore.Label]
+        ratings: [FactFigureStore.Label], keptFrom: Date?
     ) {
         from = period.from
         to = period.to
@@ -248,5 +258,6 @@ struct AssistantView: View {
         let given = Dictionary(
             ratings.compactMap { row in row.label.flatMap { Int($0) }.map { ($0, row.facts) } }, uniquingKeysWith: +)
         self.ratings = (1...5).map { RatingCount(rating: $0, count: given[$0] ?? 0) }
+        self.keptFrom = keptFrom
     }
 }

@@ -14,26 +14,21 @@ struct PageRoutes {
     }
 
     func pages(_ request: CallerRequest, _ query: RankingQuery) async throws -> PagesView {
-        let (period, ranking) = try await ranking(.path, request, query)
-        return PagesView(period, ranking, limit: query.limit ?? .standard)
+        PagesView(try await ranking(.path, request, query), limit: query.limit ?? .standard)
     }
 
     func referrers(_ request: CallerRequest, _ query: RankingQuery) async throws -> ReferrersView {
-        let (period, ranking) = try await ranking(.referrer, request, query)
-        return ReferrersView(period, ranking, limit: query.limit ?? .standard)
+        ReferrersView(try await ranking(.referrer, request, query), limit: query.limit ?? .standard)
     }
 
-    private func ranking(
-        _ subject: PageSubject, _ request: CallerRequest, _ query: RankingQuery
-    ) async throws -> (Period, PageStore.Ranking) {
+    private func ranking(_ subject: PageSubject, _ request: CallerRequest, _ query: RankingQuery) async throws -> PageStore.Ranking {
         // Nothing is shown by buckets: the coarsest ones leave the period any length.
         let period = try Period(from: query.from?.date, to: query.to?.date, granularity: .month, now: request.now)
         let position = try query.position
         let limit = (query.limit ?? .standard).value
-        let ranking = try await answers.readFolded(as: request.caller) { tx, exactness in
+        return try await answers.readFolded(as: request.caller) { tx, exactness in
             try PageStore(tx: tx, exactness: exactness).ranking(subject, period, after: position, limit: limit)
         }
-        return (period, ranking)
     }
 }
 
@@ -73,10 +68,13 @@ struct PagesView: PagedView {
     let data: [Entry]
     let nextCursor: Cursor?
     let approximate: [String: Double]?
+    /// What was before is no longer kept, and in no figure; left out when all of the period is there.
+    let keptFrom: Date?
 
-    init(_ period: Period, _ ranking: PageStore.Ranking, limit: PageLimit) {
-        from = period.from
-        to = period.to
+    init(_ ranking: PageStore.Ranking, limit: PageLimit) {
+        from = ranking.period.from
+        to = ranking.period.to
+        keptFrom = ranking.keptFrom
         data = ranking.rows.prefix(limit.value).map {
             Entry(
                 path: $0.name, views: $0.views, uniqueUsers: $0.uniqueUsers, sessions: $0.sessions, averageSeconds: $0.averageSeconds,
@@ -103,10 +101,13 @@ struct ReferrersView: PagedView {
     let data: [Entry]
     let nextCursor: Cursor?
     let approximate: [String: Double]?
+    /// What was before is no longer kept, and in no figure; left out when all of the period is there.
+    let keptFrom: Date?
 
-    init(_ period: Period, _ ranking: PageStore.Ranking, limit: PageLimit) {
-        from = period.from
-        to = period.to
+    init(_ ranking: PageStore.Ranking, limit: PageLimit) {
+        from = ranking.period.from
+        to = ranking.period.to
+        keptFrom = ranking.keptFrom
         data = ranking.rows.prefix(limit.value).map {
             Entry(host: $0.name.isEmpty ? nil : $0.name, views: $0.views, uniqueUsers: $0.uniqueUsers, sessions: $0.sessions)
         }

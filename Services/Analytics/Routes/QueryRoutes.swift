@@ -19,8 +19,7 @@ struct QueryRoutes {
     func query(_ request: CallerRequest, _ draft: QuestionDraft) async throws -> QueryView {
         let question = try draft.question(now: request.now)
         return try await answers.readFolded(as: request.caller) { tx, exactness in
-            let answer = try QuestionReader(tx: tx, exactness: exactness).answer(question)
-            return QueryView(question, rows: answer.rows, isEstimated: answer.isEstimated)
+            QueryView(try QuestionReader(tx: tx, exactness: exactness).answer(question))
         }
     }
 }
@@ -36,15 +35,19 @@ struct QueryView: View {
     let truncated: Bool
     /// The standard error of those measures that are estimates, as a share of the figure; left out when all are exact.
     let approximate: [String: Double]?
+    /// What was before is no longer kept, and in no figure; left out when all of the period is there.
+    let keptFrom: Date?
 
-    init(_ question: Question, rows: [[JSONValue]], isEstimated: Bool) {
+    init(_ answer: QuestionReader.Answer) {
+        let question = answer.question
         from = question.period.from
         to = question.period.to
         granularity = question.granularity
         columns = question.columns
-        self.rows = Array(rows.prefix(question.limit))
-        truncated = rows.count > question.limit
+        rows = Array(answer.rows.prefix(question.limit))
+        truncated = answer.rows.count > question.limit
         let estimated = question.measures.filter { $0 == .uniqueUsers || $0 == .sessions }.map(\.name)
-        approximate = Estimate.of(estimated, when: isEstimated)
+        approximate = Estimate.of(estimated, when: answer.isEstimated)
+        keptFrom = answer.keptFrom
     }
 }

@@ -59,9 +59,12 @@ struct ReportView: View {
     let columns: [String]
     let rows: [[JSONValue]]
     let approximate: [String: Double]?
+    /// What was before is no longer kept, and in no figure but numbers of answers and ratings; left out when all of the period is there. Cells of
+    /// which nothing is known for that are null, and whole buckets of it are left out where there is nothing else in their row.
+    let keptFrom: Date?
     private var format: ReportFormat?
 
-    private enum CodingKeys: CodingKey { case type, from, to, columns, rows, approximate }
+    private enum CodingKeys: CodingKey { case type, from, to, columns, rows, approximate, keptFrom }
 
     init(_ report: Report, format: ReportFormat?) {
         type = report.type.rawValue
@@ -70,6 +73,7 @@ struct ReportView: View {
         columns = report.table.columns
         rows = report.table.rows
         approximate = report.approximate
+        keptFrom = report.keptFrom
         self.format = format
     }
 

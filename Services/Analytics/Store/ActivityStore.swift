@@ -8,11 +8,11 @@ struct ActivityStore {
     let exactness: Exactness
 
     /// The period of the answer may be a little longer than the one asked for, when it comes from roll-ups.
-    func activity(_ period: Period) throws -> Timeline<Activity> {
+    /// Refused by hours of a time of which neither rows nor hours are kept.
+    func activity(_ asked: Period) throws -> Timeline<Activity> {
+        let period = try exactness.kept.fitted(asked, now: tx.now)
         guard let span = period.rollups(now: tx.now), try !exactness.allowsRaw(period, tx) else { return try raw(period) }
-        let widened =
-            span.covers(period) ? period : try Period(from: span.from, to: span.to, granularity: period.granularity, now: tx.now)
-        return try rolled(widened, span)
+        return try rolled(span.widened(period, now: tx.now), span)
     }
 
     // MARK: - From the raw rows
@@ -121,28 +121,16 @@ enum RollupSource {
 struct Exactness: Sendable {
     /// Rows that are read for one answer: beyond them people and visits are estimated.
     static let standardRows = 100_000
-    /// Raw rows that are younger are kept by every plan. Of older periods it is counted whether all of them are still there.
-    static let certainDays = 31.0
 
     let rows: Int
+    /// What the organization still has.
+    var kept = Kept.everything
 
     /// Whether the period has few enough rows to be counted one by one, and all of them are still kept.
     func allowsRaw(_ period: Period, _ tx: Transaction) throws -> Bool {
+        guard kept.hasRows(period) else { return false }
         guard let span = RollupSpan(from: period.from, to: period.to, byHour: false, now: tx.now) else { return true }
-        let rolled = try volume(span, tx)
-        return try rolled <= rows && keeps(rolled, span, tx)
-    }
-
-    /// Whether all rows of the period are still kept, however many they are.
-    func keepsRaw(_ period: Period, _ tx: Transaction) throws -> Bool {
-        guard let span = RollupSpan(from: period.from, to: period.to, byHour: false, now: tx.now) else { return true }
-        return try keeps(volume(span, tx), span, tx)
-    }
-
-    private func keeps(_ rolled: Int, _ span: RollupSpan, _ tx: Transaction) throws -> Bool {
-        guard rolled > 0, span.from < tx.now.addingTimeInterval(-Self.certainDays * BucketCalendar.daySeconds) else { return true }
-        let kept = OccurrenceSource.rows(from: span.from, to: span.to) { _ in "1" }
-        return try count("SELECT count(*) AS count FROM (\(fragment: kept)) AS rows", tx) >= rolled
+        return try volume(span, tx) <= rows
     }
 
     /// Of how many visits one is looked at, so that as many rows are put together as are counted elsewhere, and twice over.
@@ -155,10 +143,9 @@ struct Exactness: Sendable {
     /// Events and page views of the time, as the roll-ups have them.
     private func volume(_ span: RollupSpan, _ tx: Transaction) throws -> Int {
         let source = RollupSource.rows(span, .everything, columns: "events + page_views AS count", where: "value = ''")
-        return try count("SELECT coalesce(sum(count), 0)::bigint AS count FROM (\(fragment: source)) AS rows", tx)
+        let sum: SQL = "SELECT coalesce(sum(count), 0)::bigint AS count FROM (\(fragment: source)) AS rows"
+        return try tx.first(Query(sum, column: "count")) ?? 0
     }
-
-    private func count(_ sql: SQL, _ tx: Transaction) throws -> Int { try tx.first(Query(sql, column: "count")) ?? 0 }
 }
 
 /// Bytes in the roll-ups that are no sketch: a defect of ours.

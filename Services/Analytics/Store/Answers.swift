@@ -12,25 +12,24 @@ struct Answers: Sendable {
     /// Of sorts and groups, before they go to disk.
     static let workMemory = "48MB"
 
-    let database: Database
+    let folds: Folds
     let turns: AnswerTurns
-    let exactness: Exactness
-    let bound: RollupBound
+    /// Rows up to which it is counted one by one.
+    let exactRows: Int
     let patience: Duration
+    var database: Database { folds.database }
 
-    init(
-        database: Database, turns: AnswerTurns = AnswerTurns(), exactness: Exactness = Exactness(rows: Exactness.standardRows),
-        bound: RollupBound = .standard, patience: Duration = Self.patience
-    ) {
-        self.database = database
+    init(folds: Folds, turns: AnswerTurns = AnswerTurns(), exactRows: Int = Exactness.standardRows, patience: Duration = Self.patience) {
+        self.folds = folds
         self.turns = turns
-        self.exactness = exactness
-        self.bound = bound
+        self.exactRows = exactRows
         self.patience = patience
     }
 
     /// Throws `AnswerFailure.tooExpensive` when a statement took longer than it may, `AnswerFailure.tooMany` when too many others wait.
-    func read<T: Sendable>(as caller: Caller, _ body: @escaping @Sendable (Transaction) throws -> T) async throws -> T {
+    func read<T: Sendable>(
+        as caller: Caller, _ body: @escaping @Sendable (Transaction, Exactness) throws -> T
+    ) async throws -> T {
         try await inTurn(caller) { try await transaction(caller, body) }
     }
 
@@ -38,11 +37,10 @@ struct Answers: Sendable {
     func readFolded<T: Sendable>(
         as caller: Caller, _ body: @escaping @Sendable (Transaction, Exactness) throws -> T
     ) async throws -> T {
-        let exactness = exactness
-        return try await inTurn(caller) {
+        try await inTurn(caller) {
             // What cannot be folded on the way is folded by the worker soon; figures from roll-ups are then a little behind.
-            _ = try await RollupFold.catchUp(database, as: caller, within: bound)
-            return try await transaction(caller) { tx in try body(tx, exactness) }
+            _ = try await folds.catchUp(as: caller)
+            return try await transaction(caller, body)
         }
     }
 
@@ -56,8 +54,10 @@ struct Answers: Sendable {
         }
     }
 
-    private func transaction<T: Sendable>(_ caller: Caller, _ body: @escaping @Sendable (Transaction) throws -> T) async throws -> T {
-        let limit = "\(Int(patience / .milliseconds(1)))ms"
+    private func transaction<T: Sendable>(
+        _ caller: Caller, _ body: @escaping @Sendable (Transaction, Exactness) throws -> T
+    ) async throws -> T {
+        let limit = "\(Int(patience / .milliseconds(1)))ms", exactRows = exactRows
         return try await database.transaction(as: caller) { tx in
             // Each question has a plan of its own: which months and names it is about decides what is best.
             // Compiling costs more than the statements here take.
@@ -66,7 +66,7 @@ struct Answers: Sendable {
                 SELECT set_config('statement_timeout', \(limit), true), set_config('plan_cache_mode', 'force_custom_plan', true),
                     set_config('work_mem', \(Self.workMemory), true), set_config('jit', 'off', true)
                 """)
-            return try body(tx)
+            return try body(tx, Exactness(rows: exactRows, kept: try OrganizationStore(tx: tx).kept()))
         }
     }
 }

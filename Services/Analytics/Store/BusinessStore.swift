@@ -59,9 +59,10 @@ struct BusinessStore {
         var isEstimated = false
     }
 
+    /// Of a period that is `fitted` to what is kept.
     func features(_ period: Period, _ exactness: Exactness) throws -> Features {
         guard let span = RollupSpan(from: period.from, to: period.to, byHour: false, now: tx.now), span.covers(period),
-            try !exactness.allowsRaw(period, tx)
+            !exactness.kept.prefersRows(period), try !exactness.allowsRaw(period, tx)
         else { return try countedFeatures(period) }
         return try rolledFeatures(span)
     }

@@ -5,10 +5,12 @@ import Postgres
 /// What happened on the platform, over time.
 struct FactFigureStore {
     let tx: Transaction
+    let kept: Kept
 
     /// How many facts of these kinds in each bucket. Counts add up, so roll-ups give them exactly; a period that does not begin and end
-    /// with full hours is counted from the facts themselves.
-    func counts(_ period: Period, _ kinds: [FactKind]) throws -> Timeline<FactSums> {
+    /// with full hours is counted from the facts themselves, or, where those are no longer kept, moved outwards.
+    func counts(_ asked: Period, _ kinds: [FactKind]) throws -> Timeline<FactSums> {
+        let period = try kept.fitted(asked, now: tx.now)
         let source =
             if let span = period.rollups(now: tx.now), span.covers(period) {
                 Self.rolled(span, kinds, columns: "bucket, kind, facts, amount", where: "label = '*'")
@@ -49,9 +51,11 @@ struct FactFigureStore {
 
     static let maximumLabels = 100
 
-    func labels(_ period: Period, _ kind: FactKind) throws -> [Label] {
+    /// Of what `Kept.valuesFrom` says.
+    func labels(_ asked: Period, _ kind: FactKind) throws -> [Label] {
+        let period = try kept.fitted(asked, now: tx.now)
         let source =
-            if let span = period.rollups(now: tx.now), span.covers(period) {
+            if let span = period.rollups(now: tx.now), span.covers(period), !kept.prefersRows(period) {
                 Self.rolled(span, [kind], columns: "label, facts, amount", where: "label <> '*'")
             } else {
                 Self.raw(period, [kind], columns: "coalesce(label, '') AS label, 1 AS facts, coalesce(amount, 0) AS amount")
@@ -70,8 +74,18 @@ struct FactFigureStore {
 
     // MARK: - The assistant
 
-    /// What answers cost and how they were liked: from the facts themselves, which say more than the roll-ups keep.
-    func assistant(_ period: Period) throws -> Timeline<AssistantFigures> {
+    /// What answers cost and how they were liked: from the facts themselves, which say more than the roll-ups keep. Where those of the period
+    /// are not all there, the roll-ups say how many there were, and the rest is of what is left.
+    func assistant(_ asked: Period) throws -> Timeline<AssistantFigures> {
+        guard !kept.hasRows(asked) else { return try rawAssistant(asked) }
+        let counts = try counts(asked, [.conversation, .answer, .rating])
+        var timeline = try rawAssistant(counts.period)
+        timeline.totals.count(counts.totals)
+        for (bucket, sums) in counts.buckets { timeline.buckets[bucket, default: AssistantFigures()].count(sums) }
+        return timeline
+    }
+
+    private func rawAssistant(_ period: Period) throws -> Timeline<AssistantFigures> {
         let source = Self.raw(
             period, [.conversation, .answer, .rating],
             columns: """
@@ -149,4 +163,10 @@ struct AssistantFigures: Codable, Sendable, Equatable {
     var averageRating: Double?
     /// The share of ratings of 4 and 5.
     var satisfaction: Double?
+
+    fileprivate mutating func count(_ facts: FactSums) {
+        conversations = facts.count(.conversation)
+        answers = facts.count(.answer)
+        ratings = facts.count(.rating)
+    }
 }

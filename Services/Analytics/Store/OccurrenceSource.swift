@@ -113,11 +113,18 @@ enum OccurrenceSource {
         }
     }
 
+    /// A number of a property beyond it is none: sums of these are still numbers that an answer can have.
+    private static let largestNumber: SQL = "1e100"
+
     /// The field as a number: what is none is NULL. Exact, so that sums do not depend on the order of the rows.
     static func number(_ field: Field, of kind: OccurrenceKind) -> SQL {
         let value = expression(field, of: kind)
         switch field.type {
-        case .json: return "CASE WHEN jsonb_typeof(\(fragment: value)) = 'number' THEN (\(fragment: value))::numeric END"
+        case .json:
+            return """
+                CASE WHEN jsonb_typeof(\(fragment: value)) = 'number' THEN
+                    CASE WHEN abs((\(fragment: value))::numeric) <= \(fragment: largestNumber) THEN (\(fragment: value))::numeric END END
+                """
         case .number: return "(\(fragment: value))::numeric"
         case .text, .uuid, .flag: return "NULL::numeric"
         }

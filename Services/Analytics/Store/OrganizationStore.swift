@@ -103,6 +103,24 @@ struct OrganizationStore {
         return removed.contains(rows)
     }
 
+    /// Of which time what is stored is all there.
+    func kept() throws -> Kept {
+        let rows = try tx.first(Query<Date?>("SELECT kept_from FROM organizations WHERE tenant_id = \(tx.caller.tenant)", column: "kept_from"))
+        return Kept(rows: rows ?? nil, now: tx.now)
+    }
+
+    /// From now on raw rows from before the limit need not be there. Nothing to note where nothing of before was ever counted: all there is
+    /// is kept.
+    func noteKept(from limit: Date) throws {
+        try tx.execute(
+            """
+            UPDATE organizations SET kept_from = \(limit)
+            WHERE tenant_id = \(tx.caller.tenant) AND (kept_from IS NULL OR kept_from < \(limit)) AND (
+                EXISTS (SELECT FROM activity_rollups WHERE unit = 'day' AND dimension = '' AND bucket < \(limit))
+                OR EXISTS (SELECT FROM fact_rollups WHERE unit = 'day' AND kind = ANY(\(FactKind.allCases)) AND bucket < \(limit)))
+            """)
+    }
+
     /// Salts older than yesterday's: from then on visitors are nobody's.
     func forgetSalts(now: Date) throws {
         try tx.execute("DELETE FROM daily_salts WHERE day < (\(now) AT TIME ZONE 'UTC')::date - 1")
@@ -160,11 +178,11 @@ enum UpkeepStore {
     }
 
     /// People whose rows still name them, some time after that was to end: what was under way then is committed by now.
-    static func unnaming(objectedBefore: Date, limit: Int) -> Query<Unnaming> {
+    static func unnaming(waitingSince: Date, limit: Int) -> Query<Unnaming> {
         Query(
             """
-            SELECT tenant_id, user_id FROM objections WHERE unnamed_at IS NULL AND objected_at < \(objectedBefore)
-            ORDER BY objected_at LIMIT \(limit)
+            SELECT tenant_id, user_id FROM objections WHERE unnamed_at IS NULL AND waiting_since < \(waitingSince)
+            ORDER BY waiting_since LIMIT \(limit)
             """
         ) { row in
             Unnaming(tenant: try row("tenant_id"), person: try row("user_id"))

@@ -14,16 +14,24 @@ struct PageStore {
     }
 
     struct Ranking: Sendable {
+        /// What it is about: a little longer than what was asked for, when it comes from roll-ups.
+        let period: Period
         let rows: [PageFigures]
         let isEstimated: Bool
+        /// Nil when all of the period is in it.
+        let keptFrom: Date?
     }
 
     /// One row more than the limit, so that it is known whether there are more.
-    func ranking(_ subject: PageSubject, _ period: Period, after position: Position?, limit: Int) throws -> Ranking {
-        guard let span = period.rollups(now: tx.now), try !exactness.allowsRaw(period, tx) else {
-            return Ranking(rows: try raw(subject, period, after: position, limit: limit), isEstimated: false)
+    func ranking(_ subject: PageSubject, _ asked: Period, after position: Position?, limit: Int) throws -> Ranking {
+        let kept = exactness.kept, period = try kept.fitted(asked, now: tx.now)
+        guard let span = period.rollups(now: tx.now), !kept.prefersRows(period), try !exactness.allowsRaw(period, tx) else {
+            let rows = try raw(subject, period, after: position, limit: limit)
+            return Ranking(period: period, rows: rows, isEstimated: false, keptFrom: kept.valuesFrom(period))
         }
-        return Ranking(rows: try rolled(subject, span, after: position, limit: limit), isEstimated: true)
+        let rows = try rolled(subject, span, after: position, limit: limit)
+        return Ranking(
+            period: try span.widened(period, now: tx.now), rows: rows, isEstimated: true, keptFrom: kept.valuesFrom(period))
     }
 
     private static func order(_ position: Position?, _ views: SQL) -> SQL {

@@ -27,7 +27,8 @@ struct PersonStore {
                 INSERT INTO objections AS o (tenant_id, user_id, objected_at, reason)
                 VALUES (\(tx.caller.tenant), \(person), \(time), \(reason))
                 ON CONFLICT (tenant_id, user_id) DO UPDATE SET
-                    reason = excluded.reason, objected_at = excluded.objected_at, unnamed_at = NULL, returned_at = NULL
+                    reason = excluded.reason, objected_at = excluded.objected_at, waiting_since = excluded.waiting_since,
+                    unnamed_at = NULL, returned_at = NULL
                 WHERE o.reason = 'left' AND (excluded.reason = 'objected' OR o.objected_at < excluded.objected_at)
                 """) > 0
         _ = try unnameSome(person)
@@ -69,6 +70,11 @@ struct PersonStore {
         ]
         try tx.execute("DELETE FROM people WHERE user_id = \(person) AND first_seen_at < \(end)")
         return changed.contains(Self.rowsAtOnce)
+    }
+
+    /// It could not be done: others come first.
+    func postpone(_ person: UserID) throws {
+        try tx.execute("UPDATE objections SET waiting_since = now() WHERE user_id = \(person)")
     }
 
     /// All rows are without the name; of who has come back nothing is remembered.

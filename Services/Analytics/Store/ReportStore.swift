@@ -35,7 +35,7 @@ struct ReportStore {
     private func series(_ type: ReportType, _ period: Period) throws -> Report {
         let activity = try ActivityStore(tx: tx, exactness: exactness).activity(period)
         let period = activity.period
-        let store = FactFigureStore(tx: tx)
+        let store = FactFigureStore(tx: tx, kept: exactness.kept)
         switch type {
         case .users:
             let facts = try store.counts(period, UserFigures.kinds), new = try CohortStore(tx: tx).sizes(period)
@@ -87,32 +87,40 @@ struct ReportStore {
     }
 
     private func assistant(_ type: ReportType, _ period: Period) throws -> Report {
-        let figures = try FactFigureStore(tx: tx).assistant(period)
+        let figures = try FactFigureStore(tx: tx, kept: exactness.kept).assistant(period)
+        let keptFrom = exactness.kept.rowsFrom(period), period = figures.period
         if type == .satisfaction {
             let rows = period.buckets.map { start -> [JSONValue] in
                 let f = figures.buckets[start] ?? AssistantFigures()
                 return [.time(start), .integer(f.ratings), .figure(f.averageRating), .figure(f.satisfaction)]
             }
-            return Report(type, period, Table(columns: ["start", "ratings", "averageRating", "satisfaction"], rows: rows))
+            return Report(
+                type, period, Table(columns: ["start", "ratings", "averageRating", "satisfaction"], rows: rows), keptFrom: keptFrom)
         }
         let columns = [
             "start", "conversations", "answers", "users", "promptTokens", "completionTokens", "citations", "averageMilliseconds",
             "p95Milliseconds", "ratings", "averageRating", "satisfaction",
         ]
         let rows = period.buckets.map { start -> [JSONValue] in
-            let f = figures.buckets[start] ?? AssistantFigures()
+            let f = figures.buckets[start] ?? AssistantFigures(), isGone = isGone(start, period)
+            func ofRows(_ count: Int) -> JSONValue { isGone ? .null : .integer(count) }
             return [
-                .time(start), .integer(f.conversations), .integer(f.answers), .integer(f.users), .integer(f.promptTokens),
-                .integer(f.completionTokens), .integer(f.citations), .figure(f.averageMilliseconds), .figure(f.p95Milliseconds),
+                .time(start), .integer(f.conversations), .integer(f.answers), ofRows(f.users), ofRows(f.promptTokens),
+                ofRows(f.completionTokens), ofRows(f.citations), .figure(f.averageMilliseconds), .figure(f.p95Milliseconds),
                 .integer(f.ratings), .figure(f.averageRating), .figure(f.satisfaction),
             ]
         }
-        return Report(type, period, Table(columns: columns, rows: rows))
+        return Report(type, period, Table(columns: columns, rows: rows), keptFrom: keptFrom)
+    }
+
+    /// Whether no row of the bucket is kept.
+    private func isGone(_ bucket: Date, _ period: Period) -> Bool {
+        BucketCalendar.next(after: bucket, period.granularity) <= exactness.kept.rows
     }
 
     private func sessions(_ period: Period) throws -> Report {
         let answer = try SessionStore(tx: tx).sessions(period, sampling: exactness.sampling(period, tx))
-        let rows = period.buckets.map { start -> [JSONValue] in
+        let rows = period.buckets.filter { !isGone($0, period) }.map { start -> [JSONValue] in
             let f = answer.buckets[start] ?? SessionFigures()
             return [
                 .time(start), .integer(f.sessions), .integer(f.bounces), .figure(f.bounceRate), .figure(f.averageSeconds),
@@ -122,7 +130,8 @@ struct ReportStore {
         let columns = [
             "start", "sessions", "bounces", "bounceRate", "averageSeconds", "medianSeconds", "pageViewsPerSession", "eventsPerSession",
         ]
-        return Report(.sessions, period, Table(columns: columns, rows: rows), approximate: answer.errors)
+        return Report(
+            .sessions, period, Table(columns: columns, rows: rows), approximate: answer.errors, keptFrom: exactness.kept.rowsFrom(period))
     }
 
     private func revenue(_ period: Period) throws -> Report {
@@ -133,14 +142,16 @@ struct ReportStore {
             }
         }
         return Report(
-            .revenue, period, Table(columns: ["start", "currency", "orders", "refunds", "amount", "customers"], rows: rows))
+            .revenue, period, Table(columns: ["start", "currency", "orders", "refunds", "amount", "customers"], rows: rows),
+            keptFrom: exactness.kept.rowsFrom(period))
     }
 
     // MARK: - Ranked
 
     private func ranking(_ type: ReportType, _ period: Period) throws -> Report {
         let subject: PageSubject = type == .pages ? .path : .referrer
-        let ranking = try PageStore(tx: tx, exactness: exactness).ranking(subject, period, after: nil, limit: ReportType.ranked)
+        let ranking = try PageStore(tx: tx, exactness: exactness).ranking(
+            subject, period.unbucketed(now: tx.now), after: nil, limit: ReportType.ranked)
         let rows = ranking.rows.prefix(ReportType.ranked).map { page -> [JSONValue] in
             [
                 .text(page.name.isEmpty && subject == .referrer ? nil : page.name), .integer(page.views),
@@ -150,8 +161,8 @@ struct ReportStore {
         }
         let columns = [subject == .path ? "path" : "host", "views", "uniqueUsers", "sessions", "averageSeconds", "bounces"]
         return Report(
-            type, period, Table(columns: columns, rows: Array(rows)),
-            approximate: Estimate.of(["uniqueUsers", "sessions"], when: ranking.isEstimated))
+            type, ranking.period, Table(columns: columns, rows: Array(rows)),
+            approximate: Estimate.of(["uniqueUsers", "sessions"], when: ranking.isEstimated), keptFrom: ranking.keptFrom)
     }
 
     private func ranked(
@@ -163,8 +174,8 @@ struct ReportStore {
             limit: ReportType.ranked)
         let answer = try QuestionReader(tx: tx, exactness: exactness).answer(question)
         return Report(
-            type, period, Table(columns: question.columns, rows: Array(answer.rows.prefix(ReportType.ranked))),
-            approximate: Estimate.of(["uniqueUsers", "sessions"], when: answer.isEstimated))
+            type, answer.question.period, Table(columns: question.columns, rows: Array(answer.rows.prefix(ReportType.ranked))),
+            approximate: Estimate.of(["uniqueUsers", "sessions"], when: answer.isEstimated), keptFrom: answer.keptFrom)
     }
 
     private func ranked(
@@ -179,7 +190,8 @@ struct ReportStore {
             measures: [.pageViews, .events, .uniqueUsers, .sessions])
     }
 
-    private func features(_ period: Period) throws -> Report {
+    private func features(_ asked: Period) throws -> Report {
+        let period = try exactness.kept.fitted(asked.unbucketed(now: tx.now), now: tx.now)
         let answer = try BusinessStore(tx: tx).features(period, exactness)
         let rows = answer.features.map { feature -> [JSONValue] in
             [
@@ -189,7 +201,7 @@ struct ReportStore {
         }
         return Report(
             .features, period, Table(columns: ["source", "feature", "uses", "users", "adoption"], rows: rows),
-            approximate: Estimate.of(["users", "adoption"], when: answer.isEstimated))
+            approximate: Estimate.of(["users", "adoption"], when: answer.isEstimated), keptFrom: exactness.kept.valuesFrom(period))
     }
 
     /// A row for each cohort and each bucket in which its people may have come back.
@@ -198,13 +210,16 @@ struct ReportStore {
         let table = try CohortTable(
             from: period.from, to: period.to, granularity: granularity, periods: CohortTable.standardPeriods, now: tx.now)
         let answer = try CohortStore(tx: tx).answer(table, where: [], exactness)
-        let rows = answer.cohorts.flatMap { cohort in
-            cohort.returning.enumerated().map { number, people -> [JSONValue] in
-                [.time(cohort.start), .integer(cohort.people), .integer(number), .integer(people)]
+        let rows = answer.cohorts.flatMap { cohort -> [[JSONValue]] in
+            var bucket = cohort.start
+            return cohort.returning.enumerated().map { number, people -> [JSONValue] in
+                defer { bucket = BucketCalendar.next(after: bucket, granularity) }
+                let returning = isGone(bucket, table.period) ? JSONValue.null : .integer(people)
+                return [.time(cohort.start), .integer(cohort.people), .integer(number), returning]
             }
         }
         return Report(
             .retention, table.period, Table(columns: ["cohort", "people", "period", "returning"], rows: rows),
-            approximate: answer.error.map { ["returning": $0] })
+            approximate: answer.error.map { ["returning": $0] }, keptFrom: exactness.kept.rowsFrom(table.period))
     }
 }

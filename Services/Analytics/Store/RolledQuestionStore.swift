@@ -7,14 +7,35 @@ struct QuestionReader {
     let tx: Transaction
     let exactness: Exactness
 
-    /// At most one row more than the question's limit, so that it is known whether there are more.
-    func answer(_ question: Question) throws -> (rows: [[JSONValue]], isEstimated: Bool) {
-        if let rolled = RolledQuestion(question, now: tx.now), try suffices(rolled),
+    struct Answer: Sendable {
+        /// As it was answered: of a period a little longer than the one asked for, where roll-ups are all there is of it.
+        let question: Question
+        /// At most one row more than the question's limit, so that it is known whether there are more.
+        let rows: [[JSONValue]]
+        let isEstimated: Bool
+        /// Nil when all of the period is in it.
+        let keptFrom: Date?
+    }
+
+    func answer(_ asked: Question) throws -> Answer {
+        let kept = exactness.kept
+        if let rolled = RolledQuestion(fitted(asked), now: tx.now), try suffices(rolled),
             let rows = try RolledQuestionStore(tx: tx).rows(rolled)
         {
-            return (rows, rolled.isEstimated)
+            let keptFrom = rolled.dimension == .everything ? nil : kept.valuesFrom(rolled.question.period)
+            return Answer(question: rolled.question, rows: rows, isEstimated: rolled.isEstimated, keptFrom: keptFrom)
         }
-        return (try QuestionStore(tx: tx).rows(question), false)
+        return Answer(
+            question: asked, rows: try QuestionStore(tx: tx).rows(asked), isEstimated: false, keptFrom: kept.rowsFrom(asked.period))
+    }
+
+    /// Where rows are missing, of the whole roll-ups that make up the period, if there are any so fine.
+    private func fitted(_ asked: Question) -> Question {
+        let period = asked.period, isByHour = asked.granularity == .hour
+        guard !exactness.kept.hasRows(period), let span = RollupSpan(from: period.from, to: period.to, byHour: isByHour, now: tx.now),
+            let widened = try? span.widened(period, now: tx.now)
+        else { return asked }
+        return asked.about(widened)
     }
 
     /// Estimates are for where the rows are too many. So is the rest of a day with more values than roll-ups count by themselves; and a
@@ -22,8 +43,10 @@ struct QuestionReader {
     private func suffices(_ rolled: RolledQuestion) throws -> Bool {
         let period = rolled.question.period
         if rolled.isEstimated, try exactness.allowsRaw(period, tx) { return false }
-        guard rolled.dimension != .everything, try RolledQuestionStore(tx: tx).hasRest(rolled) else { return true }
-        return try rolled.namesValues ? !exactness.keepsRaw(period, tx) : !exactness.allowsRaw(period, tx)
+        guard rolled.dimension != .everything else { return true }
+        if exactness.kept.prefersRows(period) { return false }
+        guard try RolledQuestionStore(tx: tx).hasRest(rolled) else { return true }
+        return try rolled.namesValues ? !exactness.kept.hasRows(period) : !exactness.allowsRaw(period, tx)
     }
 }
 

@@ -5,39 +5,20 @@ import Postgres
 /// Brings rows that wait into the roll-ups: each exactly once, since it is taken off the queue in the transaction that counts it.
 ///
 /// Done by a worker within a second of each call, and before an answer that reads roll-ups, so that whoever reports and then asks finds
-/// what they reported (`catchUp`). Folds of one organization wait for one another; those of several do not.
+/// what they reported (`Folds`). Folds of one organization wait for one another; those of several do not.
 struct RollupFold {
     /// Raw rows folded in one transaction: more would keep those of the same organization waiting for longer than a second.
     static let rowsAtOnce = 10_000
     /// Calls looked at for that.
     static let callsAtOnce = 2_000
-    /// Transactions that somebody who asks waits for.
-    static let turnsBeforeAnswer = 4
 
     let tx: Transaction
     let bound: RollupBound
     /// Rows of this fold, but for what its last call has beyond them.
     var most = rowsAtOnce
 
-    /// In transactions of its own, so that nobody waits for a long answer. False when more rows wait than can be folded on the way.
-    static func catchUp(_ database: Database, as caller: Caller, within bound: RollupBound) async throws -> Bool {
-        for _ in 0..<turnsBeforeAnswer {
-            if try await database.first(isWaiting, as: caller) != true { return true }
-            do {
-                if try await !database.transaction(as: caller, { try RollupFold(tx: $0, bound: bound).fold().hasMore }) { return true }
-            } catch let failure as DependencyFailure where failure.isStatementTimeOut {
-                // The worker takes fewer at a time.
-                return false
-            }
-        }
-        return try await database.first(isWaiting, as: caller) != true
-    }
-
-    private static let isWaiting = Query<Bool>("SELECT EXISTS (SELECT FROM rollup_queue) AS waits", column: "waits")
-
-    /// Folds the oldest calls that wait; returns how many rows they had, and whether there may be more.
+    /// Folds the oldest calls that wait; returns how many rows they had, and whether there may be more. The caller holds the lock.
     func fold() throws -> (rows: Int, hasMore: Bool) {
-        try Self.lock(tx)
         let calls = try take()
         guard !calls.isEmpty else { return (0, false) }
         var batch = RollupBatch(now: tx.now)
@@ -67,6 +48,14 @@ struct RollupFold {
     /// Until the transaction ends. Roll-ups are read, merged and written back: two at once would lose one's sketches.
     static func lock(_ tx: Transaction) throws {
         try tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('analytics.fold ' || \(tx.caller.tenant.description)::text, 0))")
+    }
+
+    /// The same without waiting: false when somebody else has it.
+    static func tryLock(_ tx: Transaction) throws -> Bool {
+        try tx.first(
+            Query(
+                "SELECT pg_try_advisory_xact_lock(hashtextextended('analytics.fold ' || \(tx.caller.tenant.description)::text, 0)) AS is_ours",
+                column: "is_ours")) ?? false
     }
 
     // MARK: - What waits

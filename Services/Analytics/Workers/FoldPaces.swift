@@ -15,6 +15,9 @@ final class FoldPaces: Sendable {
 
     func rows(of tenant: TenantID) -> Int { reduced.withLock { $0[tenant] } ?? RollupFold.rowsAtOnce }
 
+    /// Folds that an answer waits for: of an organization that gets fewer rows at once only one, which takes about as long as it may.
+    func turnsBeforeAnswer(of tenant: TenantID) -> Int { reduced.withLock { $0[tenant] } == nil ? Folds.turnsBeforeAnswer : 1 }
+
     /// A fold with `rows(of:)` has taken so long, or has failed after it.
     func took(_ duration: Duration, _ tenant: TenantID) {
         let rows = rows(of: tenant)

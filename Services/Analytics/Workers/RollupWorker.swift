@@ -9,18 +9,11 @@ import ServiceLifecycle
 /// Folds what was collected into the roll-ups, within about a second.
 ///
 /// Each organization has one transaction a turn, whatever waits for it, so that one with a million rows does not keep another's from being
-/// counted. Replicas share the work: the fold locks its organization, and who comes second finds nothing left.
+/// counted. Replicas share the work: the fold locks its organization, and who comes second goes on with the next.
 struct RollupWorker: Service {
-    let database: Database
-    let bound: RollupBound
+    let folds: Folds
     let logger: Logger
-    private let paces = FoldPaces()
-
-    init(database: Database, bound: RollupBound, logger: Logger) {
-        self.database = database
-        self.bound = bound
-        self.logger = logger
-    }
+    private var database: Database { folds.database }
 
     /// Between two looks at what waits. Polled, since a NOTIFY in each call's transaction would make all commits wait in one line.
     static let pause = Duration.milliseconds(500)
@@ -65,19 +58,13 @@ struct RollupWorker: Service {
     private func fold(_ tenant: TenantID) async throws -> Bool {
         let start = ContinuousClock.now
         do {
-            let folded = try await database.transaction(as: .service(.analytics, for: tenant)) { tx in
-                try RollupFold(tx: tx, bound: bound, most: paces.rows(of: tenant)).fold()
-            }
-            paces.took(ContinuousClock.now - start, tenant)
-            guard folded.rows > 0 else { return false }
+            guard let folded = try await folds.turn(as: .service(.analytics, for: tenant), waits: false), folded.rows > 0 else { return false }
             Counter(label: "trionex_analytics_folded_total").increment(by: folded.rows)
             Metrics.Timer(label: "trionex_analytics_fold_duration_seconds").record(duration: ContinuousClock.now - start)
             return folded.hasMore
         } catch let error as CancellationError {
             throw error
         } catch {
-            // Also when it ran out of time: all of it has been rolled back, and would be each time.
-            paces.took(ContinuousClock.now - start, tenant)
             logger.warning(
                 "collected events could not be folded into the roll-ups", metadata: ["tenant": "\(tenant)", "reason": "\(error)"])
             return false

@@ -5,7 +5,7 @@ import ServiceKit
 
 /// Searching and completing.
 struct SearchRoutes: Sendable {
-    let index: SearchIndex
+    let engine: any SearchEngine
 
     var endpoints: Endpoints {
         Endpoints("search") {
@@ -18,14 +18,14 @@ struct SearchRoutes: Sendable {
         let start = ContinuousClock.now
         let limit = query.limit ?? .standard
         let place = try query.cursor.map { try Self.place(of: $0, in: query) }
-        let (outcome, ranking) = try await index.find(
+        let (outcome, ranking) = try await engine.find(
             query.q, query.filter, after: place, limit: limit.value + 1, as: request.caller, at: request.now)
         request.note("searchMode", ranking.mode.rawValue)
         return SearchAnswer(outcome, ranking, of: query, took: ContinuousClock.now - start)
     }
 
     func suggest(_ request: CallerRequest, _ query: SuggestQuery) async throws -> Suggestions {
-        Suggestions(data: try await index.complete(query.q, as: request.caller, at: request.now))
+        Suggestions(data: try await engine.complete(query.q, as: request.caller, at: request.now))
     }
 
     /// The scores of one search say nothing in another, so a cursor is good for its own alone; the limit may change.

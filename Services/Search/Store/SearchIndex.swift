@@ -2,11 +2,8 @@ import Contracts
 import Foundation
 import Postgres
 
-/// The reading side of the index: questions in, results out. `DocumentStore` is the writing side.
-///
-/// These two are all that the rest of the service knows of the engine. What another engine would have to do in their place stands in
-/// Shared/Decisions/0020-search-engine.md.
-struct SearchIndex: Sendable {
+/// The reading side of the index in PostgreSQL: questions in, results out. `DocumentStore` is the writing side.
+struct SearchIndex: SearchEngine {
     let database: Database
 
     /// Fewer results than this, and documents with some of the words are given, too.
