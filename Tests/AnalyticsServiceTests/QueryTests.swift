@@ -201,7 +201,9 @@ struct QueryTests {
             #expect(try await patient.post("/api/v1/analytics/events", ["events": .array(events)])["accepted"].int == totals.count)
         }
         let question: JSONValue = [
-            "measures": ["sum(properties.total)", "maximum(properties.total)", "minimum(properties.total)", "median(properties.total)", "events"]
+            "measures": [
+                "sum(properties.total)", "maximum(properties.total)", "minimum(properties.total)", "median(properties.total)", "events",
+            ]
         ]
         try await send([.number(1.7e308), .number(1.7e308), .number(-1.7e308), 5, 7])
         let small = try await patient.post("/api/v1/analytics/query", question)

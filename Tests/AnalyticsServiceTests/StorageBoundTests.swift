@@ -168,13 +168,17 @@ struct StorageBoundTests {
         }
         let period = try Period(
             from: RollupUnit.day.bucket(now), to: RollupUnit.day.bucket(now).addingTimeInterval(86_400), granularity: .day, now: now)
-        let found = try await host.database.transaction(as: caller) { try FactFigureStore(tx: $0, kept: .everything).labels(period, .answer) }
+        let found = try await host.database.transaction(as: caller) {
+            try FactFigureStore(tx: $0, kept: .everything).labels(period, .answer)
+        }
         #expect(
             found == [
                 .init(label: "one", facts: 2, amount: 20), .init(label: "…", facts: 2, amount: 20),
                 .init(label: "two", facts: 1, amount: 10),
             ])
-        let counts = try await host.database.transaction(as: caller) { try FactFigureStore(tx: $0, kept: .everything).counts(period, [.answer]) }
+        let counts = try await host.database.transaction(as: caller) {
+            try FactFigureStore(tx: $0, kept: .everything).counts(period, [.answer])
+        }
         #expect(counts.totals.count(.answer) == 5)
     }
 

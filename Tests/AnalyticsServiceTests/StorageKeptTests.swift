@@ -127,7 +127,9 @@ struct StorageKeptTests {
     }
 
     private func onlyRows(_ host: TestHost, middle: Date, recent: Date) async throws {
-        for path in ["sessions", "cohorts", "reports/sessions", "reports/revenue", "reports/retention", "reports/satisfaction", "experiments"] {
+        for path in [
+            "sessions", "cohorts", "reports/sessions", "reports/revenue", "reports/retention", "reports/satisfaction", "experiments",
+        ] {
             let limit = try #require(try await get(host, path, middle)["keptFrom"].string.flatMap(Timestamp.date), "\(path)")
             #expect(abs(limit.timeIntervalSinceNow + 30 * 86_400) < 600)
             // Cohorts begin with a Monday, and none is gone.

@@ -65,7 +65,8 @@ struct UpkeepTests {
         let person = UserID.make()
         try await wait(4_000, person, host.database, of: caller)
         try await host.database.execute(
-            "INSERT INTO organizations (tenant_id) VALUES (\(tenant.id)) ON CONFLICT (tenant_id) DO UPDATE SET pruned_at = NULL", as: caller)
+            "INSERT INTO organizations (tenant_id) VALUES (\(tenant.id)) ON CONFLICT (tenant_id) DO UPDATE SET pruned_at = NULL", as: caller
+        )
         // As another program that makes them.
         let holding = try await Hold.begin(host.database, as: caller) { tx in
             try tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('analytics.partitions', 0))")

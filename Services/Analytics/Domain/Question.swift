@@ -34,7 +34,8 @@ struct Question: Sendable {
     /// The same question about another time.
     func about(_ period: Period) -> Question {
         Question(
-            period: period, granularity: granularity, measures: measures, dimensions: dimensions, filters: filters, sort: sort, limit: limit)
+            period: period, granularity: granularity, measures: measures, dimensions: dimensions, filters: filters, sort: sort, limit: limit
+        )
     }
 }
 

@@ -105,7 +105,8 @@ struct OrganizationStore {
 
     /// Of which time what is stored is all there.
     func kept() throws -> Kept {
-        let rows = try tx.first(Query<Date?>("SELECT kept_from FROM organizations WHERE tenant_id = \(tx.caller.tenant)", column: "kept_from"))
+        let rows = try tx.first(
+            Query<Date?>("SELECT kept_from FROM organizations WHERE tenant_id = \(tx.caller.tenant)", column: "kept_from"))
         return Kept(rows: rows ?? nil, now: tx.now)
     }
 

@@ -58,7 +58,9 @@ struct RollupWorker: Service {
     private func fold(_ tenant: TenantID) async throws -> Bool {
         let start = ContinuousClock.now
         do {
-            guard let folded = try await folds.turn(as: .service(.analytics, for: tenant), waits: false), folded.rows > 0 else { return false }
+            guard let folded = try await folds.turn(as: .service(.analytics, for: tenant), waits: false), folded.rows > 0 else {
+                return false
+            }
             Counter(label: "trionex_analytics_folded_total").increment(by: folded.rows)
             Metrics.Timer(label: "trionex_analytics_fold_duration_seconds").record(duration: ContinuousClock.now - start)
             return folded.hasMore
