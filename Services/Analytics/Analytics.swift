@@ -13,7 +13,7 @@ package enum Analytics: Program {
         let senders = SenderReader(
             privacy: settings.privacy, bots: settings.bots, locations: settings.locations, visitors: Visitors(database: database))
         let folds = Folds(database: database, bound: settings.bound)
-        let answers = Answers(folds: folds, exactRows: settings.exactRows)
+        let engine = PostgresEngine(answers: Answers(folds: folds, exactRows: settings.exactRows))
         let realtime = RealtimeHub(database: database, now: house.now, logger: house.logger)
         return Assembly(
             endpoints: [
@@ -21,7 +21,7 @@ package enum Analytics: Program {
                 BeaconRoutes(collector: collector, senders: senders, keys: house.apiKeys, verifier: house.verifier).endpoints,
                 ObjectionRoutes(database: database).endpoints,
                 ExportRoutes(database: database).endpoints,
-                AnswerRoutes(answers: answers, realtime: realtime).endpoints,
+                AnswerRoutes(engine: engine, realtime: realtime).endpoints,
             ],
             consumers: [
                 PlatformFacts.consumption,

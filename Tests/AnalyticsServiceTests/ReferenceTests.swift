@@ -256,7 +256,7 @@ struct ReferenceTests {
             }
             #expect(rolled.isEstimated)
             #expect(rolled.rows == raw)
-            let next = PageStore.Position(views: raw[1].views, name: raw[1].name)
+            let next = PageRanking.Position(views: raw[1].views, name: raw[1].name)
             let rest = try await host.database.transaction(as: caller) { tx in
                 try PageStore(tx: tx, exactness: Exactness(rows: 0)).ranking(subject, period, after: next, limit: 10)
             }

@@ -13,6 +13,13 @@ enum Exposure {
     static let maximumKeyLength = 255
 }
 
+/// A flag that was evaluated in the period: how many people in how many variants.
+struct ExperimentFlag: Sendable, Equatable {
+    let key: String
+    let variants: [String]
+    let exposed: Int
+}
+
 /// People who saw one variant only, and how many of them did afterwards what was hoped for.
 struct VariantCount: Sendable, Equatable {
     let variant: String

@@ -22,6 +22,15 @@ struct KPIFigures: Sendable {
     ]
 }
 
+/// What the key figures of one period are calculated from, as it was answered.
+struct KPIAnswer: Sendable {
+    /// What it is about: a little longer than what was asked for, when it comes from roll-ups.
+    let period: Period
+    let figures: KPIFigures
+    /// Whether distinct counts are estimates, from sketches.
+    let isEstimated: Bool
+}
+
 /// One key figure, beside that of the period before.
 struct KPI: Codable, Sendable, Equatable {
     enum Unit: String, Codable, Sendable, CaseIterable {

@@ -88,3 +88,11 @@ struct Dated<Figures: Codable & Sendable>: Codable, Sendable {
         try figures.encode(to: encoder)
     }
 }
+
+/// Facts of one kind that have one label (a model, a category, a plan …).
+struct FactLabel: Codable, Sendable, Equatable {
+    /// Null for facts without one.
+    let label: String?
+    let facts: Int
+    let amount: Int
+}

@@ -39,6 +39,18 @@ struct Question: Sendable {
     }
 }
 
+/// What is answered to a question.
+struct QuestionAnswer: Sendable {
+    /// As it was answered: of a period a little longer than the one asked for, where roll-ups are all there is of it.
+    let question: Question
+    /// At most one row more than the question's limit, so that it is known whether there are more.
+    let rows: [[JSONValue]]
+    /// Whether distinct counts are estimates, from sketches.
+    let isEstimated: Bool
+    /// Nil when all of the period is in it.
+    let keptFrom: Date?
+}
+
 /// A question as it is asked.
 struct QuestionDraft: Decodable, Sendable {
     let measures: [MeasureName]

@@ -48,3 +48,14 @@ struct SessionPage: Codable, Sendable, Equatable {
     let path: String
     let sessions: Int
 }
+
+/// Visits of a period, whole and by buckets, and the pages where most of them began and ended.
+struct SessionAnswer: Sendable {
+    var totals = SessionFigures()
+    /// By where they begin; those in which no visit began are not in it.
+    var buckets: [Date: SessionFigures] = [:]
+    var entryPages: [SessionPage] = []
+    var exitPages: [SessionPage] = []
+    /// The standard errors of the totals, as shares of them, when only some of the visits were looked at.
+    var errors: [String: Double]?
+}

@@ -1,15 +1,15 @@
 import ServiceKit
 
-/// Everything that is answered, on one way to the rows.
+/// Everything that is answered, by one engine.
 struct AnswerRoutes {
-    let answers: Answers
+    let engine: any AnalyticsEngine
     let realtime: RealtimeHub
 
     var endpoints: Endpoints {
         Endpoints([
-            OverviewRoutes(answers: answers).endpoints, KPIRoutes(answers: answers).endpoints, ReportRoutes(answers: answers).endpoints,
-            QueryRoutes(answers: answers).endpoints, BehaviourRoutes(answers: answers).endpoints, PageRoutes(answers: answers).endpoints,
-            ExperimentRoutes(answers: answers).endpoints, RealtimeRoutes(hub: realtime).endpoints,
+            OverviewRoutes(engine: engine).endpoints, KPIRoutes(engine: engine).endpoints, ReportRoutes(engine: engine).endpoints,
+            QueryRoutes(engine: engine).endpoints, BehaviourRoutes(engine: engine).endpoints, PageRoutes(engine: engine).endpoints,
+            ExperimentRoutes(engine: engine).endpoints, RealtimeRoutes(hub: realtime).endpoints,
         ])
     }
 }

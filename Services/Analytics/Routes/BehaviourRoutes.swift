@@ -4,7 +4,7 @@ import ServiceKit
 
 /// What people do one after the other, and whether they come back.
 struct BehaviourRoutes {
-    let answers: Answers
+    let engine: any AnalyticsEngine
 
     var endpoints: Endpoints {
         Endpoints("analytics") {
@@ -26,9 +26,8 @@ struct BehaviourRoutes {
     }
 
     private func answer(_ request: CallerRequest, _ funnel: Funnel) async throws -> FunnelView {
-        try await answers.read(as: request.caller) { tx, exactness in
-            FunnelView(funnel, try FunnelStore(tx: tx).counts(funnel), keptFrom: exactness.kept.rowsFrom(funnel.period))
-        }
+        let (counts, keptFrom) = try await engine.funnel(funnel, as: request.caller)
+        return FunnelView(funnel, counts, keptFrom: keptFrom)
     }
 
     // MARK: - Cohorts
@@ -38,21 +37,16 @@ struct BehaviourRoutes {
             from: query.from?.date, to: query.to?.date, granularity: query.granularity ?? .week,
             periods: query.periods ?? CohortTable.standardPeriods, now: request.now)
         let filters = query.event.map { Funnel.Step(event: $0.rawValue).filters } ?? []
-        return try await answers.readFolded(as: request.caller) { tx, exactness in
-            CohortsView(
-                table, try CohortStore(tx: tx).answer(table, where: filters, exactness), keptFrom: exactness.kept.rowsFrom(table.period))
-        }
+        let (answer, keptFrom) = try await engine.cohorts(table, where: filters, as: request.caller)
+        return CohortsView(table, answer, keptFrom: keptFrom)
     }
 
     // MARK: - Sessions
 
     func sessions(_ request: CallerRequest, _ query: OverviewQuery) async throws -> SessionsView {
         let period = try query.period(now: request.now)
-        return try await answers.readFolded(as: request.caller) { tx, exactness in
-            SessionsView(
-                period, try SessionStore(tx: tx).sessions(period, sampling: exactness.sampling(period, tx)),
-                keptFrom: exactness.kept.rowsFrom(period))
-        }
+        let (sessions, keptFrom) = try await engine.sessions(period, as: request.caller)
+        return SessionsView(period, sessions, keptFrom: keptFrom)
     }
 }
 
@@ -177,7 +171,7 @@ struct SessionsView: View {
     /// What was before is no longer kept, and in no figure; left out when all of the period is there.
     let keptFrom: Date?
 
-    init(_ period: Period, _ answer: SessionStore.Answer, keptFrom: Date?) {
+    init(_ period: Period, _ answer: SessionAnswer, keptFrom: Date?) {
         self.keptFrom = keptFrom
         from = period.from
         to = period.to

@@ -4,7 +4,7 @@ import ServiceKit
 
 /// How the variants of flags did.
 struct ExperimentRoutes {
-    let answers: Answers
+    let engine: any AnalyticsEngine
 
     var endpoints: Endpoints {
         Endpoints("analytics") {
@@ -22,17 +22,14 @@ struct ExperimentRoutes {
         if query.flag != nil, query.goal == nil { problems.append(Self.missing("?goal")) }
         guard problems.isEmpty else { throw ValidationFailure(problems) }
         guard let flag = query.flag?.rawValue, let goal = query.goal?.rawValue else {
-            return try await answers.read(as: request.caller) { tx, exactness in
-                ExperimentsView(period, flags: try ExperimentStore(tx: tx).flags(period), keptFrom: exactness.kept.rowsFrom(period))
-            }
+            let (flags, keptFrom) = try await engine.flags(period, as: request.caller)
+            return ExperimentsView(period, flags: flags, keptFrom: keptFrom)
         }
         let step = goal.hasPrefix("/") ? Funnel.Step(page: goal) : Funnel.Step(event: goal)
-        return try await answers.read(as: request.caller) { tx, exactness in
-            let (variants, mixed) = try ExperimentStore(tx: tx).counts(period, flag: flag, goal: step.filters, window: window)
-            let results = ExperimentStatistics.results(variants, control: query.control?.rawValue)
-            return ExperimentsView(
-                period, flag: flag, goal: goal, window: window, results, mixed: mixed, keptFrom: exactness.kept.rowsFrom(period))
-        }
+        let (variants, mixed, keptFrom) = try await engine.experiment(
+            period, flag: flag, goal: step.filters, window: window, as: request.caller)
+        let results = ExperimentStatistics.results(variants, control: query.control?.rawValue)
+        return ExperimentsView(period, flag: flag, goal: goal, window: window, results, mixed: mixed, keptFrom: keptFrom)
     }
 
     private static func missing(_ pointer: String) -> FieldError {
@@ -97,7 +94,7 @@ struct ExperimentsView: View {
     /// What was before is no longer kept, and in no figure; left out when all of the period is there.
     let keptFrom: Date?
 
-    init(_ period: Period, flags: [ExperimentStore.Flag], keptFrom: Date?) {
+    init(_ period: Period, flags: [ExperimentFlag], keptFrom: Date?) {
         self.keptFrom = keptFrom
         from = period.from
         to = period.to

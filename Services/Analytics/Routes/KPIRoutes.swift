@@ -4,7 +4,7 @@ import ServiceKit
 
 /// Key figures, each beside that of the period before.
 struct KPIRoutes {
-    let answers: Answers
+    let engine: any AnalyticsEngine
 
     var endpoints: Endpoints {
         Endpoints("analytics") {
@@ -17,12 +17,8 @@ struct KPIRoutes {
         let period = try Period(from: query.from?.date, to: query.to?.date, granularity: .day, now: request.now)
         let length = period.to.timeIntervalSince(period.from)
         let before = try Period(from: period.from.addingTimeInterval(-length), to: period.from, granularity: .day, now: request.now)
-        return try await answers.readFolded(as: request.caller) { tx, exactness in
-            let store = KPIStore(tx: tx, exactness: exactness)
-            return KPIView(
-                try store.answer(period, whole: false), before: try store.answer(before, whole: true),
-                keptFrom: exactness.kept.rowsFrom(period))
-        }
+        let figures = try await engine.keyFigures(period, before: before, as: request.caller)
+        return KPIView(figures.now, before: figures.before, keptFrom: figures.keptFrom)
     }
 }
 
@@ -46,7 +42,7 @@ struct KPIView: View {
     /// row; left out when all of the period is.
     let keptFrom: Date?
 
-    init(_ now: KPIStore.Answer, before: KPIStore.Answer, keptFrom: Date?) {
+    init(_ now: KPIAnswer, before: KPIAnswer, keptFrom: Date?) {
         from = now.period.from
         to = now.period.to
         previous = Span(from: before.period.from, to: before.period.to)

@@ -4,7 +4,7 @@ import ServiceKit
 
 /// Answers with figures over time.
 struct OverviewRoutes {
-    let answers: Answers
+    let engine: any AnalyticsEngine
 
     var endpoints: Endpoints {
         Endpoints("analytics") {
@@ -17,62 +17,37 @@ struct OverviewRoutes {
 
     func overview(_ request: CallerRequest, _ query: OverviewQuery) async throws -> FiguresView<OverviewFigures> {
         let period = try query.period(now: request.now)
-        return try await answers.readFolded(as: request.caller) { tx, exactness in
-            let activity = try ActivityStore(tx: tx, exactness: exactness).activity(period)
-            let facts = try FactFigureStore(tx: tx, kept: exactness.kept).counts(activity.period, OverviewFigures.kinds)
-            return FiguresView(
-                activity.period, totals: OverviewFigures(activity.totals, facts.totals),
-                series: activity.period.buckets.map { start in
-                    Dated(start, OverviewFigures(activity.buckets[start] ?? Activity(), facts.buckets[start] ?? FactSums()))
-                },
-                approximate: Estimate.of(["uniqueUsers", "sessions"], when: activity.isEstimated))
-        }
+        let (activity, facts) = try await engine.overview(period, facts: OverviewFigures.kinds, as: request.caller)
+        return FiguresView(
+            activity.period, totals: OverviewFigures(activity.totals, facts.totals),
+            series: activity.series(Activity()) { OverviewFigures($1, facts.buckets[$0] ?? FactSums()) },
+            approximate: Estimate.of(["uniqueUsers", "sessions"], when: activity.isEstimated))
     }
 
     func users(_ request: CallerRequest, _ query: OverviewQuery) async throws -> FiguresView<UserFigures> {
         let period = try query.period(now: request.now)
-        return try await answers.readFolded(as: request.caller) { tx, exactness in
-            let activity = try ActivityStore(tx: tx, exactness: exactness).activity(period)
-            let facts = try FactFigureStore(tx: tx, kept: exactness.kept).counts(activity.period, UserFigures.kinds)
-            let new = try CohortStore(tx: tx).sizes(activity.period)
-            return FiguresView(
-                activity.period,
-                totals: UserFigures(activity.totals, new: new.values.reduce(0, +), facts.totals),
-                series: activity.period.buckets.map { start in
-                    Dated(
-                        start,
-                        UserFigures(
-                            activity.buckets[start] ?? Activity(), new: new[start] ?? 0, facts.buckets[start] ?? FactSums()))
-                },
-                approximate: Estimate.of(["activeUsers", "returningUsers", "sessions"], when: activity.isEstimated))
-        }
+        let (activity, facts, new) = try await engine.users(period, facts: UserFigures.kinds, as: request.caller)
+        return FiguresView(
+            activity.period, totals: UserFigures(activity.totals, new: new.values.reduce(0, +), facts.totals),
+            series: activity.series(Activity()) { UserFigures($1, new: new[$0] ?? 0, facts.buckets[$0] ?? FactSums()) },
+            approximate: Estimate.of(["activeUsers", "returningUsers", "sessions"], when: activity.isEstimated))
     }
 
     func content(_ request: CallerRequest, _ query: OverviewQuery) async throws -> ContentView {
         let period = try query.period(now: request.now)
-        return try await answers.readFolded(as: request.caller) { tx, exactness in
-            let activity = try ActivityStore(tx: tx, exactness: exactness).activity(period)
-            let store = FactFigureStore(tx: tx, kept: exactness.kept)
-            let facts = try store.counts(activity.period, ContentFigures.kinds)
-            return ContentView(
-                activity.period, totals: ContentFigures(activity.totals, facts.totals),
-                series: activity.period.buckets.map { start in
-                    Dated(start, ContentFigures(activity.buckets[start] ?? Activity(), facts.buckets[start] ?? FactSums()))
-                },
-                categories: try store.labels(activity.period, .publication), keptFrom: exactness.kept.valuesFrom(activity.period))
-        }
+        let (activity, facts, categories, keptFrom) = try await engine.content(period, facts: ContentFigures.kinds, as: request.caller)
+        return ContentView(
+            activity.period, totals: ContentFigures(activity.totals, facts.totals),
+            series: activity.series(Activity()) { ContentFigures($1, facts.buckets[$0] ?? FactSums()) }, categories: categories,
+            keptFrom: keptFrom)
     }
 
     func assistant(_ request: CallerRequest, _ query: OverviewQuery) async throws -> AssistantView {
         let period = try query.period(now: request.now)
-        return try await answers.readFolded(as: request.caller) { tx, exactness in
-            let store = FactFigureStore(tx: tx, kept: exactness.kept)
-            let figures = try store.assistant(period)
-            return AssistantView(
-                figures.period, totals: figures.totals, series: figures.series(AssistantFigures()) { $1 },
-                models: try store.labels(figures.period, .answer), ratings: try store.labels(figures.period, .rating),
-                keptFrom: exactness.kept.rowsFrom(period))
-        }
+        let (figures, models, ratings, keptFrom) = try await engine.assistant(period, as: request.caller)
+        return AssistantView(
+            figures.period, totals: figures.totals, series: figures.series(AssistantFigures()) { $1 }, models: models, ratings: ratings,
+            keptFrom: keptFrom)
     }
 }
 
@@ -207,9 +182,7 @@ struct ContentView: View {
         let publications: Int
     }
 
-    init(
-        _ period: Period, totals: ContentFigures, series: [Dated<ContentFigures>], categories: [FactFigureStore.Label], keptFrom: Date?
-    ) {
+    init(_ period: Period, totals: ContentFigures, series: [Dated<ContentFigures>], categories: [FactLabel], keptFrom: Date?) {
         from = period.from
         to = period.to
         granularity = period.granularity
@@ -230,8 +203,9 @@ struct AssistantView: View {
     let models: [ModelCount]
     /// How often each rating was given, from 1 to 5.
     let ratings: [RatingCount]
-    /// What is not a number of conversations, answers or ratings (people, tokens, citations, times, averages) is of what happened from then on, since
-    /// what was before is no longer kept row by row; left out when all of the period is. Models and single ratings go back for 1,125 days.
+    /// What is not a number of conversations, answers or ratings (people, tokens, citations, times, averages) is of what happened from
+    /// then on, since what was before is no longer kept row by row; left out when all of the period is. Models and single ratings go back
+    /// for 1,125 days.
     let keptFrom: Date?
 
     struct ModelCount: Codable, Sendable {
@@ -246,8 +220,8 @@ struct AssistantView: View {
     }
 
     init(
-        _ period: Period, totals: AssistantFigures, series: [Dated<AssistantFigures>], models: [FactFigureStore.Label],
-        ratings: [FactFigureStore.Label], keptFrom: Date?
+        _ period: Period, totals: AssistantFigures, series: [Dated<AssistantFigures>], models: [FactLabel], ratings: [FactLabel],
+        keptFrom: Date?
     ) {
         from = period.from
         to = period.to

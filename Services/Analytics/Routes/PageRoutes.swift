@@ -4,7 +4,7 @@ import ServiceKit
 
 /// Which pages are looked at, and where people come from.
 struct PageRoutes {
-    let answers: Answers
+    let engine: any AnalyticsEngine
 
     var endpoints: Endpoints {
         Endpoints("analytics") {
@@ -21,14 +21,12 @@ struct PageRoutes {
         ReferrersView(try await ranking(.referrer, request, query), limit: query.limit ?? .standard)
     }
 
-    private func ranking(_ subject: PageSubject, _ request: CallerRequest, _ query: RankingQuery) async throws -> PageStore.Ranking {
+    private func ranking(_ subject: PageSubject, _ request: CallerRequest, _ query: RankingQuery) async throws -> PageRanking {
         // Nothing is shown by buckets: the coarsest ones leave the period any length.
         let period = try Period(from: query.from?.date, to: query.to?.date, granularity: .month, now: request.now)
         let position = try query.position
         let limit = (query.limit ?? .standard).value
-        return try await answers.readFolded(as: request.caller) { tx, exactness in
-            try PageStore(tx: tx, exactness: exactness).ranking(subject, period, after: position, limit: limit)
-        }
+        return try await engine.ranking(subject, period, after: position, limit: limit, as: request.caller)
     }
 }
 
@@ -38,13 +36,13 @@ struct RankingQuery: Decodable, Sendable {
     let limit: PageLimit?
     let cursor: Cursor?
 
-    var position: PageStore.Position? {
+    var position: PageRanking.Position? {
         get throws {
             guard let cursor else { return nil }
             guard cursor.keys.count == 2, let views = Int(cursor.keys[0]), views >= 0, !cursor.keys[1].utf8.contains(0) else {
                 throw ValidationFailure("?cursor", "invalid-cursor", "must be a nextCursor of an earlier answer")
             }
-            return PageStore.Position(views: views, name: cursor.keys[1])
+            return PageRanking.Position(views: views, name: cursor.keys[1])
         }
     }
 }
@@ -71,7 +69,7 @@ struct PagesView: PagedView {
     /// What was before is no longer kept, and in no figure; left out when all of the period is there.
     let keptFrom: Date?
 
-    init(_ ranking: PageStore.Ranking, limit: PageLimit) {
+    init(_ ranking: PageRanking, limit: PageLimit) {
         from = ranking.period.from
         to = ranking.period.to
         keptFrom = ranking.keptFrom
@@ -104,7 +102,7 @@ struct ReferrersView: PagedView {
     /// What was before is no longer kept, and in no figure; left out when all of the period is there.
     let keptFrom: Date?
 
-    init(_ ranking: PageStore.Ranking, limit: PageLimit) {
+    init(_ ranking: PageRanking, limit: PageLimit) {
         from = ranking.period.from
         to = ranking.period.to
         keptFrom = ranking.keptFrom
@@ -116,7 +114,7 @@ struct ReferrersView: PagedView {
     }
 }
 
-extension PageStore.Ranking {
+extension PageRanking {
     fileprivate func next(_ limit: PageLimit) -> Cursor? {
         guard rows.count > limit.value, let last = rows.prefix(limit.value).last else { return nil }
         return Cursor([String(last.views), last.name])

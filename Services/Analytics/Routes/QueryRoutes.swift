@@ -4,7 +4,7 @@ import ServiceKit
 
 /// Custom questions in a small language: measures, dimensions, filters and time. It has no way to say anything else.
 struct QueryRoutes {
-    let answers: Answers
+    let engine: any AnalyticsEngine
 
     /// Bytes of a question: twenty filters with a hundred short values each.
     static let maxBodyBytes = 262_144
@@ -15,12 +15,8 @@ struct QueryRoutes {
         }
     }
 
-    /// From the roll-ups where they know enough, else from the raw rows. Counts are exact in both.
     func query(_ request: CallerRequest, _ draft: QuestionDraft) async throws -> QueryView {
-        let question = try draft.question(now: request.now)
-        return try await answers.readFolded(as: request.caller) { tx, exactness in
-            QueryView(try QuestionReader(tx: tx, exactness: exactness).answer(question))
-        }
+        QueryView(try await engine.answer(try draft.question(now: request.now), as: request.caller))
     }
 }
 
@@ -38,7 +34,7 @@ struct QueryView: View {
     /// What was before is no longer kept, and in no figure; left out when all of the period is there.
     let keptFrom: Date?
 
-    init(_ answer: QuestionReader.Answer) {
+    init(_ answer: QuestionAnswer) {
         let question = answer.question
         from = question.period.from
         to = question.period.to

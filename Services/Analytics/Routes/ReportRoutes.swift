@@ -7,7 +7,7 @@ import ServiceKit
 
 /// Tables for people: as JSON, or as CSV for their spreadsheets.
 struct ReportRoutes {
-    let answers: Answers
+    let engine: any AnalyticsEngine
 
     var endpoints: Endpoints {
         Endpoints("analytics") {
@@ -24,10 +24,7 @@ struct ReportRoutes {
     func report(_ request: CallerRequest, _ query: ReportQuery) async throws -> ReportView {
         let type = try request.path("type", as: ReportType.self)
         let period = try Period(from: query.from?.date, to: query.to?.date, granularity: query.granularity ?? .day, now: request.now)
-        let report = try await answers.readFolded(as: request.caller) { tx, exactness in
-            try ReportStore(tx: tx, exactness: exactness).report(type, period)
-        }
-        return ReportView(report, format: query.format)
+        return ReportView(try await engine.report(type, period, as: request.caller), format: query.format)
     }
 }
 
@@ -59,8 +56,8 @@ struct ReportView: View {
     let columns: [String]
     let rows: [[JSONValue]]
     let approximate: [String: Double]?
-    /// What was before is no longer kept, and in no figure but numbers of answers and ratings; left out when all of the period is there. Cells of
-    /// which nothing is known for that are null, and whole buckets of it are left out where there is nothing else in their row.
+    /// What was before is no longer kept, and in no figure but numbers of answers and ratings; left out when all of the period is there.
+    /// Cells of which nothing is known for that are null, and whole buckets of it are left out where there is nothing else in their row.
     let keptFrom: Date?
     private var format: ReportFormat?
 

@@ -6,19 +6,12 @@ import Postgres
 struct ExperimentStore {
     let tx: Transaction
 
-    /// A flag that was evaluated in the period: how many people in how many variants.
-    struct Flag: Sendable, Equatable {
-        let key: String
-        let variants: [String]
-        let exposed: Int
-    }
-
     /// Flags of one answer.
     static let maximumFlags = 100
     /// Variants of one flag: more are a mistake in what is reported.
     static let maximumVariants = 50
 
-    func flags(_ period: Period) throws -> [Flag] {
+    func flags(_ period: Period) throws -> [ExperimentFlag] {
         try tx.query(
             Query(
                 """
@@ -28,7 +21,8 @@ struct ExperimentStore {
                 """
             ) { row in
                 let variants: [String] = try row("variants")
-                return Flag(key: try row("flag"), variants: Array(variants.prefix(Self.maximumVariants)), exposed: try row("exposed"))
+                return ExperimentFlag(
+                    key: try row("flag"), variants: Array(variants.prefix(Self.maximumVariants)), exposed: try row("exposed"))
             })
     }
 

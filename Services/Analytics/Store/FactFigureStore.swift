@@ -41,18 +41,11 @@ struct FactFigureStore {
         let count: FactSum
     }
 
-    /// The labels of one kind (models, categories, plans …), the most frequent first.
-    struct Label: Codable, Sendable, Equatable {
-        /// Null for facts without one.
-        let label: String?
-        let facts: Int
-        let amount: Int
-    }
-
+    /// Labels of one answer.
     static let maximumLabels = 100
 
-    /// Of what `Kept.valuesFrom` says.
-    func labels(_ asked: Period, _ kind: FactKind) throws -> [Label] {
+    /// The labels of one kind, the most frequent first, of what `Kept.valuesFrom` says.
+    func labels(_ asked: Period, _ kind: FactKind) throws -> [FactLabel] {
         let period = try kept.fitted(asked, now: tx.now)
         let source =
             if let span = period.rollups(now: tx.now), span.covers(period), !kept.prefersRows(period) {
@@ -68,7 +61,7 @@ struct FactFigureStore {
                 ORDER BY sum(facts) DESC, nullif(label, '') COLLATE "C" NULLS LAST LIMIT \(Self.maximumLabels)
                 """
             ) { row in
-                Label(label: try row("label"), facts: try row("facts"), amount: try row("amount"))
+                FactLabel(label: try row("label"), facts: try row("facts"), amount: try row("amount"))
             })
     }
 
@@ -144,26 +137,7 @@ struct FactFigureStore {
     }
 }
 
-/// What the assistant did and how people found it.
-struct AssistantFigures: Codable, Sendable, Equatable {
-    /// From this rating on (of 1 to 5) somebody counts as satisfied.
-    static let satisfied = 4
-
-    var conversations = 0
-    var answers = 0
-    /// Different people who were answered.
-    var users = 0
-    var promptTokens = 0
-    var completionTokens = 0
-    var citations = 0
-    var averageMilliseconds: Double?
-    var p95Milliseconds: Double?
-    var ratings = 0
-    /// From 1 to 5.
-    var averageRating: Double?
-    /// The share of ratings of 4 and 5.
-    var satisfaction: Double?
-
+extension AssistantFigures {
     fileprivate mutating func count(_ facts: FactSums) {
         conversations = facts.count(.conversation)
         answers = facts.count(.answer)

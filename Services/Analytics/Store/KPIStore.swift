@@ -7,15 +7,8 @@ struct KPIStore {
     let tx: Transaction
     let exactness: Exactness
 
-    struct Answer: Sendable {
-        /// What it is about: a little longer than what was asked for, when it comes from roll-ups.
-        let period: Period
-        let figures: KPIFigures
-        let isEstimated: Bool
-    }
-
     /// Of a period whose rows are not all there, what only they tell is of those that are left, or not told at all if it is to be `whole`.
-    func answer(_ asked: Period, whole: Bool) throws -> Answer {
+    func answer(_ asked: Period, whole: Bool) throws -> KPIAnswer {
         let activity = try ActivityStore(tx: tx, exactness: exactness).activity(asked)
         let period = activity.period
         let figures = KPIFigures(
@@ -23,7 +16,7 @@ struct KPIStore {
             dailyUsers: period.buckets.map { activity.buckets[$0]?.uniqueUsers ?? 0 },
             facts: try FactFigureStore(tx: tx, kept: exactness.kept).counts(period, KPIFigures.kinds).totals,
             rows: whole && !exactness.kept.hasRows(asked) ? nil : try rows(asked, activity))
-        return Answer(period: period, figures: figures, isEstimated: activity.isEstimated)
+        return KPIAnswer(period: period, figures: figures, isEstimated: activity.isEstimated)
     }
 
     private func rows(_ period: Period, _ activity: Timeline<Activity>) throws -> KPIFigures.Rows {

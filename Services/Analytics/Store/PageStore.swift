@@ -7,40 +7,25 @@ struct PageStore {
     let tx: Transaction
     let exactness: Exactness
 
-    /// Which page of the ranking: those with fewer views than the last one shown, or as many and a later name.
-    struct Position: Sendable {
-        let views: Int
-        let name: String
-    }
-
-    struct Ranking: Sendable {
-        /// What it is about: a little longer than what was asked for, when it comes from roll-ups.
-        let period: Period
-        let rows: [PageFigures]
-        let isEstimated: Bool
-        /// Nil when all of the period is in it.
-        let keptFrom: Date?
-    }
-
     /// One row more than the limit, so that it is known whether there are more.
-    func ranking(_ subject: PageSubject, _ asked: Period, after position: Position?, limit: Int) throws -> Ranking {
+    func ranking(_ subject: PageSubject, _ asked: Period, after position: PageRanking.Position?, limit: Int) throws -> PageRanking {
         let kept = exactness.kept, period = try kept.fitted(asked, now: tx.now)
         guard let span = period.rollups(now: tx.now), !kept.prefersRows(period), try !exactness.allowsRaw(period, tx) else {
             let rows = try raw(subject, period, after: position, limit: limit)
-            return Ranking(period: period, rows: rows, isEstimated: false, keptFrom: kept.valuesFrom(period))
+            return PageRanking(period: period, rows: rows, isEstimated: false, keptFrom: kept.valuesFrom(period))
         }
         let rows = try rolled(subject, span, after: position, limit: limit)
-        return Ranking(
+        return PageRanking(
             period: try span.widened(period, now: tx.now), rows: rows, isEstimated: true, keptFrom: kept.valuesFrom(period))
     }
 
-    private static func order(_ position: Position?, _ views: SQL) -> SQL {
+    private static func order(_ position: PageRanking.Position?, _ views: SQL) -> SQL {
         guard let position else { return "true" }
         return
             "(\(fragment: views) < \(position.views) OR (\(fragment: views) = \(position.views) AND name COLLATE \"C\" > \(position.name)))"
     }
 
-    func raw(_ subject: PageSubject, _ period: Period, after position: Position?, limit: Int) throws -> [PageFigures] {
+    func raw(_ subject: PageSubject, _ period: Period, after position: PageRanking.Position?, limit: Int) throws -> [PageFigures] {
         let name: SQL = subject == .path ? "coalesce(path, '')" : "coalesce(referrer_host, '')"
         let source = OccurrenceSource.rows(from: period.from, to: period.to) { kind in
             let view: SQL =
@@ -70,7 +55,7 @@ struct PageStore {
     }
 
     /// Counts first, which name the pages; then the sketches of those alone.
-    func rolled(_ subject: PageSubject, _ span: RollupSpan, after position: Position?, limit: Int) throws -> [PageFigures] {
+    func rolled(_ subject: PageSubject, _ span: RollupSpan, after position: PageRanking.Position?, limit: Int) throws -> [PageFigures] {
         let counts = RollupSource.rows(
             span, subject.dimension, columns: "value AS name, page_views, duration_seconds, timed_views, bounces",
             where: "page_views > 0")
@@ -113,28 +98,12 @@ struct PageStore {
     }
 }
 
-/// What page views are ranked by.
-enum PageSubject: Sendable {
-    case path, referrer
-
+extension PageSubject {
     /// Its name in the roll-ups.
-    var dimension: RollupDimension {
+    fileprivate var dimension: RollupDimension {
         switch self {
         case .path: .page
         case .referrer: .referrer
         }
     }
-}
-
-/// The views of one page, or those that came from one host.
-struct PageFigures: Sendable, Equatable {
-    /// Empty where there is none.
-    let name: String
-    let views: Int
-    /// Different people and visits with an event or a view of it; nil where there is no name, since most events have none.
-    let uniqueUsers: Int?
-    let sessions: Int?
-    /// Over the views that say how long they were.
-    let averageSeconds: Double?
-    let bounces: Int
 }

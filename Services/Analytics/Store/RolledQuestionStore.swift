@@ -7,25 +7,15 @@ struct QuestionReader {
     let tx: Transaction
     let exactness: Exactness
 
-    struct Answer: Sendable {
-        /// As it was answered: of a period a little longer than the one asked for, where roll-ups are all there is of it.
-        let question: Question
-        /// At most one row more than the question's limit, so that it is known whether there are more.
-        let rows: [[JSONValue]]
-        let isEstimated: Bool
-        /// Nil when all of the period is in it.
-        let keptFrom: Date?
-    }
-
-    func answer(_ asked: Question) throws -> Answer {
+    func answer(_ asked: Question) throws -> QuestionAnswer {
         let kept = exactness.kept
         if let rolled = RolledQuestion(fitted(asked), now: tx.now), try suffices(rolled),
             let rows = try RolledQuestionStore(tx: tx).rows(rolled)
         {
             let keptFrom = rolled.dimension == .everything ? nil : kept.valuesFrom(rolled.question.period)
-            return Answer(question: rolled.question, rows: rows, isEstimated: rolled.isEstimated, keptFrom: keptFrom)
+            return QuestionAnswer(question: rolled.question, rows: rows, isEstimated: rolled.isEstimated, keptFrom: keptFrom)
         }
-        return Answer(
+        return QuestionAnswer(
             question: asked, rows: try QuestionStore(tx: tx).rows(asked), isEstimated: false, keptFrom: kept.rowsFrom(asked.period))
     }
 

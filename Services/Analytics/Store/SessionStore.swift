@@ -6,18 +6,9 @@ import Postgres
 struct SessionStore {
     let tx: Transaction
 
-    struct Answer: Sendable {
-        var totals = SessionFigures()
-        var buckets: [Date: SessionFigures] = [:]
-        var entryPages: [SessionPage] = []
-        var exitPages: [SessionPage] = []
-        /// The standard errors of the totals, as shares of them, when only some of the visits were looked at.
-        var errors: [String: Double]?
-    }
-
     /// Of one in `sampling` visits, chosen by the hash of what holds them together, with counts to match: for as many rows as would take too long.
-    func sessions(_ period: Period, sampling: Int = 1) throws -> Answer {
-        var answer = Answer()
+    func sessions(_ period: Period, sampling: Int = 1) throws -> SessionAnswer {
+        var answer = SessionAnswer()
         for part in try tx.query(Self.query(period, sampling)) {
             switch part {
             case .figures(nil, let figures, let errors): (answer.totals, answer.errors) = (figures, sampling == 1 ? nil : errors)
