@@ -62,12 +62,18 @@ def call(method, path, body=None, token=None):
         request.data = json.dumps(body).encode()
     if token:
         request.add_header("authorization", f"Bearer {token}")
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            text = answer.read()
-            return answer.status, json.loads(text) if text else None
-    except urllib.error.HTTPError as refusal:
-        return refusal.code, json.loads(refusal.read() or b"null")
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read()
+                return answer.status, json.loads(text) if text else None
+        except urllib.error.HTTPError as refusal:
+            problem = json.loads(refusal.read() or b"null")
+            # One address asks more here than a person would: as a client should, it comes back when it is told to.
+            if refusal.code == 429 and problem["type"] == "/problems/rate-limited":
+                time.sleep(int(refusal.headers["retry-after"]))
+                continue
+            return refusal.code, problem
 
 
 class Authenticator:
