@@ -9,23 +9,6 @@ import UsersService
 
 /// The letter of an invitation, followed as the one who got it follows it: open the link, fill in the form.
 @Suite struct InvitationPageTests {
-    /// Both services, users knowing where auth is.
-    private struct Pair: Sendable {
-        let stack: AuthStack
-        let users: TestHost
-
-        static let shared = Task {
-            Pair(stack: try await AuthStack.shared.value, users: try await AuthStack.invitingUsers.value)
-        }
-
-        func letter(to email: String, by owner: SignedInPerson, role: String = "editor") async throws -> Letter {
-            let invited = try await users.client(token: owner.access).post(
-                "/api/v1/users", ["email": .string(email), "role": .string(role)])
-            #expect(invited.status == 201, "\(invited.text)")
-            return try await LetterBox(host: users).letter(to: email, "invitation")
-        }
-    }
-
     private static let link = "http://127.0.0.1:8080/api/v1/auth/invitation?token="
 
     /// Opens the letter's link and sends its form.
@@ -46,7 +29,7 @@ import UsersService
 
     @Test("the link in the letter opens a form; whoever fills it in is an active member with the role that was offered, and signs in")
     func joins() async throws {
-        let pair = try await Pair.shared.value, auth = pair.stack.auth
+        let pair = try await InvitingPair.shared.value, auth = pair.stack.auth
         let owner = try await pair.stack.register(), newcomer = Newcomer()
         let letter = try await pair.letter(to: newcomer.email, by: owner)
         // Opening spends nothing, however often a scanner does.
@@ -76,7 +59,7 @@ import UsersService
 
     @Test("what is wrong is said first, all at once; what was typed is kept, as text, but for the password; and the letter stays good")
     func problems() async throws {
-        let pair = try await Pair.shared.value, auth = pair.stack.auth
+        let pair = try await InvitingPair.shared.value, auth = pair.stack.auth
         let owner = try await pair.stack.register(), newcomer = Newcomer()
         let letter = try await pair.letter(to: newcomer.email, by: owner)
         let refused = try await Browser(auth).post(
@@ -102,7 +85,7 @@ import UsersService
 
     @Test("somebody with an account is told to sign in, and accepts with the token that the page shows")
     func hasAccount() async throws {
-        let pair = try await Pair.shared.value
+        let pair = try await InvitingPair.shared.value
         let owner = try await pair.stack.register(), member = try await pair.stack.register()
         let letter = try await pair.letter(to: member.newcomer.email, by: owner, role: "viewer")
         let told = try await send(letter, member.newcomer, password: "another good secret, mine", at: pair.stack.auth)
@@ -115,7 +98,7 @@ import UsersService
 
     @Test("where registrations are confirmed, the page sends everybody to their mailbox, in the same words")
     func confirmed() async throws {
-        let pair = try await Pair.shared.value
+        let pair = try await InvitingPair.shared.value
         let host = try await pair.stack.another(["TRIONEX_AUTH_REGISTRATION": "confirmed"])
         let owner = try await pair.stack.register(), member = try await pair.stack.register(), newcomer = Newcomer()
         var pages: Set<String> = []

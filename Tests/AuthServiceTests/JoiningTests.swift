@@ -11,34 +11,13 @@ import UsersService
 
 /// Invitations and the ends of rights, where two services take part: whatever is cut short, they agree in the end.
 @Suite struct JoiningTests {
-    /// Both services, users knowing where auth is.
-    private struct Pair: Sendable {
-        let stack: AuthStack
-        let users: TestHost
-
-        static let shared = Task {
-            Pair(stack: try await AuthStack.shared.value, users: try await AuthStack.invitingUsers.value)
-        }
-
-        func client(_ person: SignedInPerson) -> TestClient { users.client(token: person.access) }
-
-        /// The token in the letter that an organization has sent to an address.
-        func invitationToken(_ email: String) async throws -> String {
-            try await LetterBox(host: users).letter(to: email, "invitation").token
-        }
-
-        func invite(_ email: String, by owner: SignedInPerson, role: String = "editor") async throws -> TestResponse {
-            try await client(owner).post("/api/v1/users", ["email": .string(email), "role": .string(role)])
-        }
-    }
-
     private func registration(_ newcomer: Newcomer, _ token: String) -> JSONValue {
         ["email": .string(newcomer.email), "password": .string(newcomer.password), "firstName": "Grace", "invitationToken": .string(token)]
     }
 
     @Test("whoever is invited and registers joins, under the id that was kept for them, and founds nothing")
     func registers() async throws {
-        let pair = try await Pair.shared.value
+        let pair = try await InvitingPair.shared.value
         let owner = try await pair.stack.register(), newcomer = Newcomer()
         let invited = try await pair.invite(newcomer.email, by: owner)
         #expect(invited.status == 201, "\(invited.text)")
@@ -57,7 +36,7 @@ import UsersService
 
     @Test("a registration with a token that is worth nothing leaves nothing behind")
     func badToken() async throws {
-        let pair = try await Pair.shared.value, newcomer = Newcomer()
+        let pair = try await InvitingPair.shared.value, newcomer = Newcomer()
         let refused = try await pair.stack.auth.client(token: nil).post(
             "/api/v1/auth/register", registration(newcomer, "trx_inv_rubbish"))
         #expect(refused.status == 400)
@@ -67,7 +46,7 @@ import UsersService
 
     @Test("somebody with an account is invited as they are, accepts signed in, and can switch")
     func accepts() async throws {
-        let pair = try await Pair.shared.value
+        let pair = try await InvitingPair.shared.value
         let owner = try await pair.stack.register(), member = try await pair.stack.register()
         let invited = try await pair.invite(member.newcomer.email, by: owner, role: "viewer")
         #expect(invited["id"].string == member.user.description)
@@ -81,7 +60,7 @@ import UsersService
 
     @Test("whoever invites cannot tell from the id whether, or since when, the address has an account")
     func idsTellNothing() async throws {
-        let pair = try await Pair.shared.value
+        let pair = try await InvitingPair.shared.value
         let owner = try await pair.stack.register(), member = try await pair.stack.register(), imported = Newcomer()
         let programs = try await pair.stack.program(.users, of: pair.stack.auth)
         let answer = try await programs.post("/internal/v1/accounts/import", ["accounts": [["email": .string(imported.email)]]])
@@ -97,7 +76,7 @@ import UsersService
 
     @Test("invited while auth was away, somebody gets the id of their account when they register")
     func invitedWithAuthAway() async throws {
-        let pair = try await Pair.shared.value
+        let pair = try await InvitingPair.shared.value
         let owner = try await pair.stack.register(), newcomer = Newcomer()
         // The shared users of the stack does not know where auth is.
         let invited = try await pair.stack.users.client(token: owner.access).post("/api/v1/users", ["email": .string(newcomer.email)])
@@ -116,7 +95,7 @@ import UsersService
         "a registration by invitation that was cut short, before or after users had answered, ends in the inviting organization",
         arguments: [false, true])
     func heals(afterUsers: Bool) async throws {
-        let pair = try await Pair.shared.value
+        let pair = try await InvitingPair.shared.value
         let owner = try await pair.stack.register(), newcomer = Newcomer()
         _ = try await pair.invite(newcomer.email, by: owner)
         let token = try await pair.invitationToken(newcomer.email)
@@ -144,7 +123,7 @@ import UsersService
 
     @Test("a suspended member's tokens and session are over at once, and they cannot sign in; activated again, they can")
     func suspended() async throws {
-        let pair = try await Pair.shared.value
+        let pair = try await InvitingPair.shared.value
         let owner = try await pair.stack.register(), newcomer = Newcomer()
         _ = try await pair.invite(newcomer.email, by: owner)
         let token = try await pair.invitationToken(newcomer.email)
@@ -166,7 +145,7 @@ import UsersService
 
     @Test("after a demotion the old token is dead, the session lives, and a refresh gives one with the new rights")
     func demoted() async throws {
-        let pair = try await Pair.shared.value
+        let pair = try await InvitingPair.shared.value
         let owner = try await pair.stack.register(), newcomer = Newcomer()
         _ = try await pair.invite(newcomer.email, by: owner, role: "admin")
         let token = try await pair.invitationToken(newcomer.email)
@@ -185,7 +164,7 @@ import UsersService
 
     @Test("removed in the second of a demotion, somebody who has just refreshed is out at once")
     func demotedAndRemoved() async throws {
-        let pair = try await Pair.shared.value
+        let pair = try await InvitingPair.shared.value
         let owner = try await pair.stack.register(), newcomer = Newcomer()
         _ = try await pair.invite(newcomer.email, by: owner, role: "admin")
         let token = try await pair.invitationToken(newcomer.email)
@@ -204,7 +183,7 @@ import UsersService
 
     @Test("an admin's reset sends the person a letter, and tells the admin nothing")
     func resetsPassword() async throws {
-        let pair = try await Pair.shared.value
+        let pair = try await InvitingPair.shared.value
         let owner = try await pair.stack.register()
         let answer = try await pair.client(owner).post("/api/v1/users/\(owner.user)/reset-password")
         #expect(answer.status == 202, "\(answer.text)")

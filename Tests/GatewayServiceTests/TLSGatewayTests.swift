@@ -222,6 +222,7 @@ struct TLSGatewayTests {
                 print(head(busy).split(b"\\r\\n")[0].decode())
                 open(folder + "/ready", "w").close()
                 start = time.time()
+                # One that is not closed at once is closed after the 20 s of the drain.
                 print(idle.recv(1), time.time() - start < 12)
                 busy.sendall(b"other")
                 got = b""

@@ -44,10 +44,15 @@ enum Main {
     }
 
     private static func end(_ text: String, _ code: Int32) -> Never {
-        FileHandle.standardError.write(Data("trionex-events: \(text)\n".utf8))
+        warn(text)
         exit(code)
     }
 }
+
+/// A sentence on standard error, which a script does not read as the answer.
+func warn(_ text: String) { writeToError("trionex-events: \(text)\n") }
+
+func writeToError(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 
 /// Ends the program with a sentence and an exit code of sysexits(3).
 struct Trouble: Error, CustomStringConvertible {

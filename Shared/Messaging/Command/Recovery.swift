@@ -53,8 +53,6 @@ struct Republish: AsyncParsableCommand {
             throw ExitCode(Trouble.missing)
         }
     }
-
-    private func warn(_ text: String) { FileHandle.standardError.write(Data("trionex-events: \(text)\n".utf8)) }
 }
 
 struct StartOver: AsyncParsableCommand {
@@ -89,18 +87,16 @@ struct StartOver: AsyncParsableCommand {
         do {
             forgotten = try await database.withDatabase { database in
                 try await StartingOver.forget(consumer: group, in: database) { count in
-                    if isSeen { warn("\r\(count) handled events forgotten", end: "") }
+                    if isSeen { writeToError("\r\(count) handled events forgotten") }
                 }
             }
         } catch {
-            warn("trionex-events: not all handled events are forgotten: run this again before the service starts")
+            warn("not all handled events are forgotten: run this again before the service starts")
             throw error
         }
-        if isSeen { warn("") }
+        if isSeen { writeToError("\n") }
         try output.print(
             Line(group: group, forgotten: forgotten, topics: topics),
             "\(group) begins anew: \(forgotten) handled events forgotten, \(topics.count) topics rewound")
     }
-
-    private func warn(_ text: String, end: String = "\n") { FileHandle.standardError.write(Data((text + end).utf8)) }
 }
